@@ -1,0 +1,47 @@
+package storage
+
+// Entry is the unit of atomicity: all batches and cursors of it survive a crash, or none does.
+// An Entry, its batches and its records belong to the caller again when Append has returned.
+type Entry struct {
+	Batches []Batch  // at most one for each partition
+	Cursors []Cursor // at most one for each group and partition
+}
+
+// Batch is consecutive records of one partition.
+type Batch struct {
+	Partition PartitionID
+	Records   []Record // Offset and Appended are set by Append
+}
+
+// Cursor is all that a group has to remember of a partition. It is absolute: the newest one replaces those before it.
+type Cursor struct {
+	Group     GroupID
+	Partition PartitionID
+	Floor     int64     // every record below is done
+	Passed    int64     // how many records ever appended are done: those below Floor (see Store.Ordinal) and those in Done
+	Done      []Range   // done above the floor: ascending, apart, none touching Floor
+	Failed    []Failure // not done and tried before: ascending by offset
+}
+
+// Range is the offsets from From up to but not including To.
+type Range struct{ From, To int64 }
+
+// Failure is what is remembered of a record whose attempts failed.
+type Failure struct {
+	Offset   int64
+	Attempts uint32 // how many failed
+	Due      int64  // not again before this wall time, in nanoseconds of Unix time; 0: at once
+}
+
+// PartitionID names a partition of a store; never reused.
+type PartitionID uint32
+
+// GroupID names a group of a store; never reused.
+type GroupID uint32
+
+// Bounds says what a partition holds.
+type Bounds struct {
+	First   int64 // no record below it is stored
+	Next    int64 // above every committed offset; a record appended later has this or more
+	Records int64 // committed records ever appended, those removed since included
+}

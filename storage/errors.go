@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrClosed is returned by every call after Close.
+	ErrClosed = errors.New("storage: closed")
+	// ErrNotFound is returned for a partition or group that the store does not have.
+	ErrNotFound = errors.New("storage: not found")
+	// ErrExists is returned by CreateTopic for a name that is taken.
+	ErrExists = errors.New("storage: exists")
+	// ErrFull says that there was no room in memory for an entry, which was not stored: read faster, write slower, or raise the bound.
+	ErrFull = errors.New("storage: full")
+	// ErrIndeterminate says that it is not known whether an entry was stored.
+	ErrIndeterminate = errors.New("storage: outcome unknown")
+	// ErrInUse says that the directory has an owner already, in this process or another.
+	ErrInUse = errors.New("storage: directory in use")
+	// ErrFormat says that a directory was written by a newer version, or is no store: nothing was changed.
+	ErrFormat = errors.New("storage: unknown format")
+)
+
+// LimitError says that something is larger than a limit. Nothing was allocated or written for it.
+type LimitError struct {
+	What      string // "record", "entry", ...
+	Size, Max int64
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("storage: %s of %d, limit %d", e.What, e.Size, e.Max)
+}
+
+// StoppedError says that the store stopped writing, and why: a write or a sync failed, and what the disk holds since then is not known until
+// the store is closed and opened again.
+type StoppedError struct{ Cause error }
+
+func (e *StoppedError) Error() string {
+	return "storage: stopped writing until reopened: " + e.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *StoppedError) Unwrap() error { return e.Cause }
+
+// DamageError says that bytes that were once durable are not what was written. Nothing was cut or changed.
+type DamageError struct {
+	File        string // below the store's directory
+	From, To    int64  // bytes; To is 0 if unknown
+	Partition   PartitionID
+	First, Next int64 // offsets that are lost, half-open; both 0 if it is not about records
+	Reason      string
+}
+
+func (e *DamageError) Error() string {
+	s := fmt.Sprintf("storage: damaged: %s, bytes %d to %d: %s", e.File, e.From, e.To, e.Reason)
+	if e.Next > e.First {
+		s += fmt.Sprintf(" (partition %d, offsets %d to %d)", e.Partition, e.First, e.Next)
+	}
+	return s
+}

@@ -1,0 +1,292 @@
+package core
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+
+	"github.com/leatmq/leat/storage"
+)
+
+// Append is storage.Store's.
+func (c *Core) Append(ctx context.Context, e *storage.Entry) (storage.Durability, error) {
+	if err := c.Writable(); err != nil {
+		return 0, err
+	}
+	if err := checkSizes(e); err != nil {
+		return 0, err
+	}
+	x := c.take()
+	defer c.give(x)
+	if err := c.encode(x, e); err != nil {
+		return 0, err
+	}
+	if len(x.Frames) == 0 {
+		return storage.InMemory, nil
+	}
+	if err := c.commit(ctx, x); err != nil {
+		return 0, err
+	}
+	fill(e, x)
+	return durability(x), nil
+}
+
+// commit stages x and waits for it.
+func (c *Core) commit(ctx context.Context, x *Entry) error {
+	if err := c.backend.Room(ctx, x); err != nil {
+		return err
+	}
+	committed, err := c.stage(x)
+	if err != nil || committed {
+		return err
+	}
+	return c.backend.Wait(ctx, x)
+}
+
+func (c *Core) stage(x *Entry) (committed bool, err error) {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	if err := c.Writable(); err != nil {
+		return false, err
+	}
+	x.lock()
+	defer x.unlock()
+	x.number()
+	return c.backend.Stage(x)
+}
+
+func (c *Core) take() *Entry {
+	if x, ok := c.entries.Get().(*Entry); ok {
+		return x
+	}
+	return &Entry{core: c}
+}
+
+func (c *Core) give(x *Entry) {
+	x.reset()
+	c.entries.Put(x)
+}
+
+// checkSizes refuses what is too large before anything is allocated for it.
+func checkSizes(e *storage.Entry) error {
+	total := int64(0)
+	for i := range e.Batches {
+		rs := e.Batches[i].Records
+		for j := range rs {
+			size := rs[j].Size()
+			if size > storage.MaxRecord {
+				return &storage.LimitError{What: "record", Size: int64(size), Max: storage.MaxRecord}
+			}
+			total += int64(size) + recordOverhead
+		}
+	}
+	for i := range e.Cursors {
+		total += int64(len(e.Cursors[i].Done)+len(e.Cursors[i].Failed)) * 4
+	}
+	if total > storage.MaxEntry {
+		return &storage.LimitError{What: "entry", Size: total, Max: storage.MaxEntry}
+	}
+	return nil
+}
+
+// recordOverhead is about what a record's encoding adds to it.
+const recordOverhead = 16
+
+func (c *Core) encode(x *Entry, e *storage.Entry) error {
+	nanos := c.Now().UnixNano()
+	for i := range e.Batches {
+		b := &e.Batches[i]
+		p := c.Catalog.Partition(b.Partition)
+		if p == nil {
+			return storage.ErrNotFound
+		}
+		if len(b.Records) > 0 {
+			x.addBatch(p, b, nanos)
+		}
+	}
+	for i := range e.Cursors {
+		cur := &e.Cursors[i]
+		p := c.Catalog.Partition(cur.Partition)
+		if p == nil || !c.Catalog.hasGroup(cur.Group) {
+			return storage.ErrNotFound
+		}
+		if err := checkCursor(cur, p.bounds().Next); err != nil {
+			return err
+		}
+		x.addCursor(p, cur)
+	}
+	if x.Bytes > storage.MaxEntry+(1<<20) {
+		return &storage.LimitError{What: "entry", Size: int64(x.Bytes), Max: storage.MaxEntry}
+	}
+	if !x.order() {
+		return ErrTwice
+	}
+	return nil
+}
+
+// ErrTwice is returned for an entry with two batches of one partition.
+var ErrTwice = errors.New("storage: two batches of one partition in an entry")
+
+// errCursor is returned for a cursor that cannot be.
+var errCursor = errors.New("storage: a cursor's ranges must ascend above its floor and end within the committed offsets")
+
+func checkCursor(c *storage.Cursor, next int64) error {
+	at := c.Floor
+	if at < 0 || c.Passed < 0 {
+		return errCursor
+	}
+	for _, r := range c.Done {
+		if r.From <= at || r.To <= r.From {
+			return errCursor
+		}
+		at = r.To
+	}
+	if at > next {
+		return errCursor
+	}
+	before := c.Floor - 1
+	for _, f := range c.Failed {
+		if f.Offset <= before || f.Offset >= next {
+			return errCursor
+		}
+		before = f.Offset
+	}
+	return nil
+}
+
+// fill tells the caller's records where they are.
+func fill(e *storage.Entry, x *Entry) {
+	i := 0
+	for b := range e.Batches {
+		rs := e.Batches[b].Records
+		if len(rs) == 0 {
+			continue
+		}
+		h := &x.Frames[i].Header
+		appended := unixNano(h.Time)
+		for r := range rs {
+			rs[r].Offset, rs[r].Appended = h.Base+int64(r), appended
+		}
+		i++
+	}
+}
+
+func durability(x *Entry) storage.Durability {
+	switch {
+	case x.Group == nil:
+		return storage.InMemory
+	case x.Sync:
+		return storage.Synced
+	}
+	return storage.Written
+}
+
+// CreateTopic is storage.Store's.
+func (c *Core) CreateTopic(ctx context.Context, s storage.TopicSpec) (storage.Topic, error) {
+	if err := checkSpec(&s); err != nil {
+		return storage.Topic{}, err
+	}
+	s.Settings = append([]byte(nil), s.Settings...)
+	t := storage.Topic{TopicSpec: s, Incarnation: incarnation()}
+	made, err := c.create(ctx, "topic "+s.Name, func() bool {
+		_, ok := c.Catalog.Topic(s.Name)
+		return ok
+	}, func(x *Entry) {
+		t.First = c.Catalog.takePartitions(s.Partitions)
+		x.addTopic(&t)
+	})
+	if err == nil && !made {
+		err = storage.ErrExists
+	}
+	if err != nil {
+		return storage.Topic{}, err
+	}
+	return t, nil
+}
+
+// CreateGroup is storage.Store's.
+func (c *Core) CreateGroup(ctx context.Context, name string) (storage.Group, error) {
+	if n := len(name); n < 1 || n > storage.MaxName {
+		return storage.Group{}, &storage.LimitError{What: "name", Size: int64(n), Max: storage.MaxName}
+	}
+	if n := len(c.Catalog.Groups()); n >= storage.MaxGroups {
+		return storage.Group{}, &storage.LimitError{What: "number of groups", Size: int64(n), Max: storage.MaxGroups}
+	}
+	g := storage.Group{Name: name}
+	made, err := c.create(ctx, "group "+name, func() bool {
+		_, ok := c.Catalog.group(name)
+		return ok
+	}, func(x *Entry) {
+		g.ID = c.Catalog.takeGroup()
+		x.addGroup(&g)
+	})
+	if err == nil && !made {
+		g, _ = c.Catalog.group(name)
+	}
+	return g, err
+}
+
+// create commits what fill adds, unless exists says that it is there, and never twice at a time for one name.
+func (c *Core) create(ctx context.Context, name string, exists func() bool, fill func(*Entry)) (made bool, err error) {
+	for {
+		if err := c.Writable(); err != nil {
+			return false, err
+		}
+		if exists() {
+			return false, nil
+		}
+		wait, mine := c.Catalog.claim(name)
+		if mine {
+			break
+		}
+		select {
+		case <-wait:
+		case <-c.stopped:
+		case <-ctx.Done():
+			return false, errors.Join(storage.ErrFull, ctx.Err())
+		}
+	}
+	if exists() { // it came between the look and the claim
+		c.Catalog.abandon(name)
+		return false, nil
+	}
+	x := c.take()
+	defer c.give(x)
+	fill(x)
+	err = c.commit(ctx, x)
+	if err != nil && !errors.Is(err, storage.ErrIndeterminate) {
+		c.Catalog.abandon(name)
+	}
+	return err == nil, err
+}
+
+func checkSpec(s *storage.TopicSpec) error {
+	switch {
+	case len(s.Name) < 1 || len(s.Name) > storage.MaxName:
+		return &storage.LimitError{What: "name", Size: int64(len(s.Name)), Max: storage.MaxName}
+	case s.Partitions < 1 || s.Partitions > storage.MaxPartitions:
+		return &storage.LimitError{What: "number of partitions", Size: int64(s.Partitions), Max: storage.MaxPartitions}
+	case len(s.Settings) > storage.MaxSettings:
+		return &storage.LimitError{What: "settings", Size: int64(len(s.Settings)), Max: storage.MaxSettings}
+	}
+	return nil
+}
+
+func incarnation() uint64 {
+	var b [8]byte
+	for {
+		rand.Read(b[:]) // never fails
+		if n := binary.LittleEndian.Uint64(b[:]); n != 0 {
+			return n
+		}
+	}
+}
+
+// NoRoom returns the error of an append that found no room before its wait ended, or at once if cause is nil.
+func NoRoom(cause error) error {
+	if cause == nil {
+		return storage.ErrFull
+	}
+	return errors.Join(storage.ErrFull, cause)
+}

@@ -1,0 +1,129 @@
+package core
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// BlockSize is the usual size of a block. A frame that is larger has a block of its own.
+const BlockSize = 1 << 20
+
+// Block is memory in which frames lie one behind the other. It goes back to its pool when the last user released it: the tails that refer
+// to it count as one user, each read in progress as another.
+type Block struct {
+	buf  []byte // never another; written by one goroutine at a time, before what it wrote is made known under a lock
+	used int    // of buf; known to who writes alone
+	refs atomic.Int32
+	pool *Pool
+
+	// Unspilled counts frames that only memory and the journal hold.
+	Unspilled atomic.Int32
+	serial    uint64       // never the same for two uses of the memory
+	parts     []*Partition // that have frames here; guarded by the backend's staging lock
+}
+
+// Room tells whether n more bytes fit.
+func (b *Block) Room(n int) bool { return len(b.buf)-b.used >= n }
+
+// Put copies p to the end of the block and returns where it begins.
+func (b *Block) Put(p []byte) (pos int) {
+	pos = b.used
+	b.used += copy(b.buf[pos:], p)
+	return pos
+}
+
+// Bytes returns n bytes from pos on.
+func (b *Block) Bytes(pos, n int) []byte { return b.buf[pos : pos+n : pos+n] }
+
+// Cap is the memory that the block takes.
+func (b *Block) Cap() int { return len(b.buf) }
+
+// Retain adds a user, which must know that there is one already.
+func (b *Block) Retain() { b.refs.Add(1) }
+
+// Release takes a user away.
+func (b *Block) Release() {
+	if b.refs.Add(-1) == 0 {
+		b.pool.put(b)
+	}
+}
+
+// Touch notes that p has frames in the block.
+func (b *Block) Touch(p *Partition) {
+	if p.touched == b.serial {
+		return
+	}
+	p.touched = b.serial
+	b.parts = append(b.parts, p)
+}
+
+// Parts returns the partitions that have frames in the block.
+func (b *Block) Parts() []*Partition { return b.parts }
+
+// Pool hands out blocks and takes them back, since fresh memory costs far more than used memory. Safe for concurrent use.
+type Pool struct {
+	mu   sync.Mutex
+	free []*Block // guarded by mu
+	keep int
+	live atomic.Int64
+	uses atomic.Uint64
+}
+
+// NewPool returns a pool that keeps at most so many bytes for later.
+func NewPool(keepBytes int64) *Pool { return &Pool{keep: int(keepBytes / BlockSize)} }
+
+// Get returns an empty block with room for n bytes and one user.
+func (p *Pool) Get(n int) *Block {
+	b := p.take(n)
+	if b == nil {
+		b = &Block{buf: make([]byte, max(n, BlockSize)), pool: p}
+	}
+	p.start(b)
+	return b
+}
+
+// GetSmall returns an empty block of exactly n bytes that is not kept for later.
+func (p *Pool) GetSmall(n int) *Block {
+	b := &Block{buf: make([]byte, n), pool: p}
+	p.start(b)
+	return b
+}
+
+func (p *Pool) start(b *Block) {
+	b.serial = p.uses.Add(1)
+	b.refs.Store(1)
+	p.live.Add(int64(b.Cap()))
+}
+
+func (p *Pool) take(n int) *Block {
+	if n > BlockSize {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.free) - 1
+	if last < 0 {
+		return nil
+	}
+	b := p.free[last]
+	p.free = p.free[:last]
+	return b
+}
+
+func (p *Pool) put(b *Block) {
+	p.live.Add(-int64(b.Cap()))
+	if b.Cap() != BlockSize {
+		return
+	}
+	b.used = 0
+	clear(b.parts)
+	b.parts = b.parts[:0]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < p.keep {
+		p.free = append(p.free, b)
+	}
+}
+
+// Live is the memory of all blocks in use.
+func (p *Pool) Live() int64 { return p.live.Load() }

@@ -1,0 +1,185 @@
+package core
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/leatmq/leat/storage"
+)
+
+// Catalog is the topics, partitions and groups of a store.
+type Catalog struct {
+	mu         sync.RWMutex
+	topics     []storage.Topic // guarded by mu, as all below; in the order of creation
+	byName     map[string]int  // index in topics
+	partitions []*Partition    // by ID
+	groups     []storage.Group // in the order of creation
+	groupName  map[string]int  // index in groups
+	groupIDs   map[storage.GroupID]struct{}
+	pending    map[string]chan struct{} // names of topics and groups being made, with a prefix; closed when known
+
+	nextPartition storage.PartitionID
+	nextGroup     storage.GroupID
+}
+
+func (c *Catalog) init() {
+	c.byName, c.groupName, c.pending = map[string]int{}, map[string]int{}, map[string]chan struct{}{}
+	c.groupIDs = map[storage.GroupID]struct{}{}
+}
+
+// Partition returns nil if there is none of the ID.
+func (c *Catalog) Partition(id storage.PartitionID) *Partition {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if int(id) >= len(c.partitions) {
+		return nil
+	}
+	return c.partitions[id]
+}
+
+// Partitions returns all partitions, by ID; where there is none it has nil.
+func (c *Catalog) Partitions() []*Partition {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.partitions)
+}
+
+// Topic is storage.Store's.
+func (c *Catalog) Topic(name string) (storage.Topic, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i, ok := c.byName[name]
+	if !ok {
+		return storage.Topic{}, false
+	}
+	return c.topics[i], true
+}
+
+// Topics is storage.Store's.
+func (c *Catalog) Topics() []storage.Topic {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.topics)
+}
+
+// Groups is storage.Store's.
+func (c *Catalog) Groups() []storage.Group {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.groups)
+}
+
+func (c *Catalog) group(name string) (storage.Group, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i, ok := c.groupName[name]
+	if !ok {
+		return storage.Group{}, false
+	}
+	return c.groups[i], true
+}
+
+func (c *Catalog) hasGroup(id storage.GroupID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.groupIDs[id]
+	return ok
+}
+
+// AddTopic makes a committed topic known. It does nothing if it is.
+func (c *Catalog) AddTopic(t storage.Topic) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle("topic " + t.Name)
+	if _, again := c.byName[t.Name]; again {
+		return
+	}
+	c.byName[t.Name] = len(c.topics)
+	c.topics = append(c.topics, t)
+	if end := int(t.First) + t.Partitions; end > len(c.partitions) {
+		c.partitions = append(c.partitions, make([]*Partition, end-len(c.partitions))...)
+	}
+	all := make([]Partition, t.Partitions)
+	for i := range all {
+		p := &all[i]
+		p.ID, p.Policy = t.Partition(i), t.Strategy.Sync
+		c.partitions[p.ID] = p
+	}
+	c.nextPartition = max(c.nextPartition, t.First+storage.PartitionID(t.Partitions))
+}
+
+// AddGroup makes a committed group known. It does nothing if it is.
+func (c *Catalog) AddGroup(g storage.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle("group " + g.Name)
+	if _, again := c.groupName[g.Name]; again {
+		return
+	}
+	c.groupName[g.Name] = len(c.groups)
+	c.groups = append(c.groups, g)
+	c.groupIDs[g.ID] = struct{}{}
+	c.nextGroup = max(c.nextGroup, g.ID+1)
+}
+
+// NextIDs returns the first partition and group ID that were never given away.
+func (c *Catalog) NextIDs() (storage.PartitionID, storage.GroupID) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.nextPartition, c.nextGroup
+}
+
+// ReserveIDs makes sure that IDs below these are not given away. Before the store serves.
+func (c *Catalog) ReserveIDs(p storage.PartitionID, g storage.GroupID) {
+	c.nextPartition, c.nextGroup = max(c.nextPartition, p), max(c.nextGroup, g)
+}
+
+// claim reserves a name for its maker. If another is making it, claim returns a channel that is closed when that has ended.
+func (c *Catalog) claim(name string) (wait <-chan struct{}, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ch, busy := c.pending[name]; busy {
+		return ch, false
+	}
+	c.pending[name] = make(chan struct{})
+	return nil, true
+}
+
+// abandon gives a claimed name back.
+func (c *Catalog) abandon(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle(name)
+}
+
+func (c *Catalog) settle(name string) {
+	if ch, ok := c.pending[name]; ok {
+		close(ch)
+		delete(c.pending, name)
+	}
+}
+
+func (c *Catalog) takePartitions(n int) storage.PartitionID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := c.nextPartition
+	c.nextPartition += storage.PartitionID(n)
+	return first
+}
+
+func (c *Catalog) takeGroup() storage.GroupID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nextGroup++
+	return c.nextGroup - 1
+}
+
+func (c *Catalog) stats() storage.Stats {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	s := storage.Stats{Topics: len(c.topics), Groups: len(c.groups)}
+	for i := range c.topics {
+		s.Partitions += c.topics[i].Partitions
+	}
+	return s
+}

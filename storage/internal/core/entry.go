@@ -1,0 +1,169 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+// Entry is an entry under way: its frames, encoded but for what only their place in the order tells.
+type Entry struct {
+	Frames []Frame
+	Bytes  int  // of all frames, with headers and padding
+	Sync   bool // the strictest topic wants a sync before the entry counts
+	// Interval is the shortest that a topic wants a sync within; 0: none.
+	Interval int64
+	Group    *Group // the backend's: what it commits with
+	Number   uint64 // the backend's
+
+	core  *Core
+	buf   []byte       // the frames, one behind the other
+	parts []*Partition // of the batches, ascending by ID: to be locked
+}
+
+// Frame is a frame of an entry under way.
+type Frame struct {
+	Header frame.Header
+	Part   *Partition // of a batch
+
+	at     int // where it begins in buf
+	topic  *storage.Topic
+	group  *storage.Group
+	cursor CursorKey
+}
+
+// Raw returns the frame's bytes: room for a header, the body, padding.
+func (e *Entry) Raw(f *Frame) []byte {
+	return e.buf[f.at : f.at+f.Header.Size()]
+}
+
+// Body returns the frame's body.
+func (e *Entry) Body(f *Frame) []byte {
+	return e.buf[f.at+frame.HeaderSize : f.at+frame.HeaderSize+int(f.Header.BodyLen)]
+}
+
+// Seal writes the frame's header into its bytes and returns them.
+func (e *Entry) Seal(f *Frame) []byte {
+	raw := e.Raw(f)
+	f.Header.Put(raw, e.core.seed)
+	return raw
+}
+
+// Push adds the frame, a batch, to its partition's tail. Its body lies in b at body.
+func (f *Frame) Push(b *Block, body int) { f.Part.push(&f.Header, b, body) }
+
+func (e *Entry) reset() {
+	clear(e.Frames)
+	clear(e.parts)
+	core, buf := e.core, e.buf[:0]
+	if cap(buf) > 256<<10 {
+		buf = nil
+	}
+	*e = Entry{Frames: e.Frames[:0], core: core, buf: buf, parts: e.parts[:0]}
+}
+
+// begin makes room for a header and returns where it is.
+func (e *Entry) begin() int {
+	at := len(e.buf)
+	var header [frame.HeaderSize]byte
+	e.buf = append(e.buf, header[:]...)
+	return at
+}
+
+// finish pads the body that was appended since begin and adds the frame.
+func (e *Entry) finish(at int, f Frame) {
+	body := e.buf[at+frame.HeaderSize:]
+	f.at = at
+	f.Header.BodyLen = uint32(len(body))
+	f.Header.BodySum = e.core.seed.Sum(body)
+	var zeros [8]byte
+	e.buf = append(e.buf, zeros[:f.Header.Size()-frame.HeaderSize-len(body)]...)
+	e.Frames = append(e.Frames, f)
+	e.Bytes = len(e.buf)
+}
+
+func (e *Entry) addBatch(p *Partition, b *storage.Batch, nanos int64) {
+	at := e.begin()
+	for i := range b.Records {
+		e.buf = frame.AppendRecord(e.buf, &b.Records[i])
+	}
+	n := uint32(len(b.Records))
+	e.finish(at, Frame{Part: p, Header: frame.Header{
+		Kind: frame.Batch, Partition: uint32(p.ID), Span: n, Count: n, Time: nanos,
+	}})
+	e.parts = append(e.parts, p)
+	e.demand(p.Policy)
+}
+
+func (e *Entry) addCursor(p *Partition, c *storage.Cursor) {
+	at := e.begin()
+	e.buf = frame.AppendCursor(e.buf, c)
+	e.finish(at, Frame{cursor: CursorKey{c.Group, c.Partition}, Header: frame.Header{
+		Kind: frame.Cursor, Partition: uint32(c.Partition),
+	}})
+	e.demand(p.Policy)
+}
+
+func (e *Entry) addTopic(t *storage.Topic) {
+	at := e.begin()
+	e.buf = frame.AppendTopic(e.buf, t)
+	e.finish(at, Frame{topic: t, Header: frame.Header{Kind: frame.Topic}})
+	e.Sync = true
+}
+
+func (e *Entry) addGroup(g *storage.Group) {
+	at := e.begin()
+	e.buf = frame.AppendGroup(e.buf, g)
+	e.finish(at, Frame{group: g, Header: frame.Header{Kind: frame.Group}})
+	e.Sync = true
+}
+
+func (e *Entry) demand(p storage.SyncPolicy) {
+	if p == storage.SyncAlways {
+		e.Sync = true
+	}
+	if d := int64(p.Interval()); d > 0 && (e.Interval == 0 || d < e.Interval) {
+		e.Interval = d
+	}
+}
+
+// order sorts the partitions to be locked; it returns false if one is there twice.
+func (e *Entry) order() bool {
+	if len(e.parts) < 2 {
+		return true
+	}
+	slices.SortFunc(e.parts, func(a, b *Partition) int { return int(a.ID) - int(b.ID) })
+	for i, p := range e.parts[1:] {
+		if p == e.parts[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Entry) lock() {
+	for _, p := range e.parts {
+		p.mu.Lock()
+	}
+}
+
+func (e *Entry) unlock() {
+	for _, p := range e.parts {
+		p.mu.Unlock()
+	}
+}
+
+// number gives the batches their offsets. Their partitions are locked.
+func (e *Entry) number() {
+	for i := range e.Frames {
+		if f := &e.Frames[i]; f.Part != nil {
+			f.Header.Base = f.Part.next
+			f.Header.Time = max(f.Header.Time, f.Part.time)
+		}
+	}
+	e.Frames[len(e.Frames)-1].Header.Flags |= frame.End
+}
+
+// Small tells that e has no records: only state, which takes the place of older state.
+func (e *Entry) Small() bool { return len(e.parts) == 0 }

@@ -1,0 +1,200 @@
+package core
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+// Older is where the records of a partition are that are in memory no more. Its methods may be called concurrently.
+type Older interface {
+	// Next is the offset behind the last record here.
+	Next() int64
+	// Read returns whole, verified frames, in a buffer that belongs to the caller: see segment.Segment.Read.
+	Read(from int64, maxBytes int) ([]byte, error)
+	OffsetAt(nanos int64) (offset int64, ok bool, err error)
+	Ordinal(offset int64) (int64, error)
+}
+
+// Partition is a log of records.
+type Partition struct {
+	ID     storage.PartitionID
+	Policy storage.SyncPolicy
+
+	mu      sync.Mutex
+	tail    tail  // guarded by mu, as all below
+	first   int64 // no record below it is stored
+	next    int64 // above every staged offset
+	count   int64 // records ever staged
+	end     int64 // above every committed offset. Invariant: end <= next
+	records int64 // records ever committed
+	spilled int   // frames at the front of tail that Older has, too
+	time    int64 // of the newest staged frame
+	older   Older
+	watches []*storage.Watcher // replaced, never changed
+
+	touched uint64 // serial of the newest block with frames of this partition; guarded by the backend's staging lock
+	// Pending is the backend's, guarded by its staging lock: the bytes of frames that are staged and not spilled.
+	Pending int64
+	Listed  bool // the backend's, too: it is on the list of those with pending frames
+	// Open is the backend's, guarded by its staging lock: which group commits next with records of this partition, and where in it.
+	Open struct {
+		Group uint64
+		Index int
+	}
+}
+
+// Restore sets what a partition was when it was last known. Before the store serves.
+func (p *Partition) Restore(first, next, records, nanos int64, older Older) {
+	p.first, p.next, p.end = first, next, next
+	p.count, p.records = records, records
+	p.time = nanos
+	p.older = older
+}
+
+// Raise moves the next offset up, leaving a gap. Before the store serves.
+func (p *Partition) Raise(next int64) {
+	p.next = max(p.next, next)
+	p.end = max(p.end, next)
+}
+
+// SetOlder gives the partition what it lacked so far.
+func (p *Partition) SetOlder(o Older) {
+	p.mu.Lock()
+	p.older = o
+	p.mu.Unlock()
+}
+
+// Marks is how far a partition has come.
+type Marks struct{ First, Next, Records, Time int64 }
+
+// Marks tells how far the committed records go. Time is the newest append time.
+func (p *Partition) Marks() Marks {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Marks{First: p.first, Next: p.end, Records: p.records, Time: p.time}
+}
+
+func (p *Partition) bounds() storage.Bounds {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return storage.Bounds{First: p.first, Next: p.end, Records: p.records}
+}
+
+// push adds a staged frame to the tail. The partition is locked.
+func (p *Partition) push(h *frame.Header, b *Block, body int) {
+	p.tail.push(tailFrame{
+		base: h.Base, ordinal: p.count, time: h.Time, lsn: h.LSN,
+		block: b, body: uint32(body), bodyLen: h.BodyLen, span: h.Span, count: h.Count,
+	})
+	p.next = h.Next()
+	p.count += int64(h.Count)
+	p.time = h.Time
+	b.Unspilled.Add(1)
+}
+
+// ErrOrder says that a journal's frame does not follow what its partition has.
+var ErrOrder = errors.New("storage: offsets do not follow each other")
+
+// Recover adds a frame that is committed. Before the store serves.
+func (p *Partition) Recover(h *frame.Header, b *Block, body int) error {
+	if h.Base < p.next {
+		return ErrOrder
+	}
+	p.push(h, b, body)
+	p.raise(p.next, p.count)
+	return nil
+}
+
+// raise makes everything below next visible and returns whom to tell. The partition is locked.
+func (p *Partition) raise(next, records int64) []*storage.Watcher {
+	p.end = max(p.end, next)
+	p.records = max(p.records, records)
+	return p.watches
+}
+
+func (p *Partition) watch(w *storage.Watcher) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watches = append(slices.Clip(p.watches), w)
+}
+
+func (p *Partition) unwatch(w *storage.Watcher) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.watches, w); i >= 0 {
+		p.watches = slices.Concat(p.watches[:i], p.watches[i+1:])
+	}
+}
+
+// Spillable appends to dst the whole frames that are committed, not spilled, and have an LSN up to limit, as long as they
+// fit maxBytes (one always does), and returns how many they are. They stay valid until Spilled.
+func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte, []frame.Header) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var hs []frame.Header
+	for i := p.spilled; i < p.tail.len(); i++ {
+		f := p.tail.at(i)
+		if f.base >= p.end || f.lsn > limit || len(hs) > 0 && len(dst)+frame.Size(int(f.bodyLen)) > maxBytes {
+			break
+		}
+		dst = append(dst, f.whole()...)
+		hs = append(hs, f.header())
+	}
+	return dst, hs
+}
+
+// Spilled says that Older has n frames more. It returns their bytes.
+func (p *Partition) Spilled(n int) (bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := p.spilled; i < p.spilled+n; i++ {
+		f := p.tail.at(i)
+		f.block.Unspilled.Add(-1)
+		bytes += int64(frame.Size(int(f.bodyLen)))
+	}
+	p.spilled += n
+	return bytes
+}
+
+// Evict drops the frames in b, which Older has, from memory.
+func (p *Partition) Evict(b *Block) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for n < p.spilled && p.tail.at(n).block == b {
+		n++
+	}
+	p.tail.pop(n)
+	p.spilled -= n
+}
+
+// Trim drops frames whose offsets are all below floor from the front, for a partition that has nothing older, and releases
+// their blocks. It returns how many bytes of blocks it released.
+func (p *Partition) Trim(floor int64) (bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for n < p.tail.len() && p.tail.at(n).next() <= min(floor, p.end) {
+		f := p.tail.at(n)
+		n++
+		p.first = f.next()
+		if n == p.tail.len() || p.tail.at(n).block != f.block {
+			bytes += int64(f.block.Cap())
+			f.block.Release()
+		}
+	}
+	p.tail.pop(n)
+	return bytes
+}
+
+// Last returns the block of the newest frame in memory, nil if there is none. The partition is locked.
+func (p *Partition) Last() *Block {
+	if n := p.tail.len(); n > 0 {
+		return p.tail.at(n - 1).block
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+func unixNano(n int64) time.Time { return time.Unix(0, n) }
+
+// Read is storage.Store's.
+func (c *Core) Read(dst []storage.Record, id storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
+	p, err := c.partition(id)
+	if err != nil {
+		return dst, from, err
+	}
+	from = max(from, 0)
+	for {
+		p.mu.Lock()
+		if from >= p.end {
+			p.mu.Unlock()
+			return dst, from, nil
+		}
+		older := p.older
+		if older == nil || from >= older.Next() || p.tail.len() > 0 && from >= p.tail.at(0).base {
+			return c.readTail(dst, p, from, maxBytes)
+		}
+		p.mu.Unlock()
+		frames, err := older.Read(from, maxBytes)
+		if err != nil {
+			return dst, from, err
+		}
+		if len(frames) > 0 {
+			return decodeFrames(dst, frames, from, c.seed)
+		}
+		from = older.Next() // a gap between what is on disk and what is in memory
+	}
+}
+
+// readTail copies frames out of memory. It is called with p locked, and unlocks it.
+func (c *Core) readTail(dst []storage.Record, p *Partition, from int64, maxBytes int) ([]storage.Record, int64, error) {
+	refs := c.takeRefs()
+	defer c.giveRefs(refs)
+	total := 0
+	for i := p.tail.find(from); i < p.tail.len(); i++ {
+		f := p.tail.at(i)
+		if f.base >= p.end || total > 0 && total+int(f.bodyLen) > maxBytes {
+			break
+		}
+		total += int(f.bodyLen)
+		f.block.Retain()
+		*refs = append(*refs, *f)
+	}
+	p.mu.Unlock()
+	buf := make([]byte, 0, total)
+	next := from
+	for i := range *refs {
+		f := &(*refs)[i]
+		at := len(buf)
+		buf = append(buf, f.bytes()...)
+		f.block.Release()
+		h := f.header()
+		var err error
+		if dst, err = frame.DecodeRecords(dst, &h, buf[at:len(buf):len(buf)], from); err != nil {
+			releaseAll((*refs)[i+1:])
+			return dst, from, fmt.Errorf("storage: records in memory at offset %d: %w", f.base, err)
+		}
+		next = f.next()
+	}
+	return dst, next, nil
+}
+
+func releaseAll(refs []tailFrame) {
+	for i := range refs {
+		refs[i].block.Release()
+	}
+}
+
+func (c *Core) takeRefs() *[]tailFrame {
+	if r, ok := c.refs.Get().(*[]tailFrame); ok {
+		return r
+	}
+	return new([]tailFrame)
+}
+
+func (c *Core) giveRefs(r *[]tailFrame) {
+	clear(*r)
+	*r = (*r)[:0]
+	c.refs.Put(r)
+}
+
+// decodeFrames decodes whole frames whose sums were checked.
+func decodeFrames(dst []storage.Record, frames []byte, from int64, seed frame.Seed) ([]storage.Record, int64, error) {
+	next := from
+	for len(frames) > 0 {
+		h, err := frame.Parse(frames, seed)
+		if err != nil {
+			return dst, next, err
+		}
+		body := frames[frame.HeaderSize : frame.HeaderSize+int(h.BodyLen) : frame.HeaderSize+int(h.BodyLen)]
+		frames = frames[h.Size():]
+		if h.Kind != frame.Batch {
+			continue
+		}
+		if dst, err = frame.DecodeRecords(dst, &h, body, from); err != nil {
+			return dst, next, fmt.Errorf("storage: records at offset %d: %w", h.Base, err)
+		}
+		next = h.Next()
+	}
+	return dst, next, nil
+}
+
+// OffsetAt is storage.Store's.
+func (c *Core) OffsetAt(id storage.PartitionID, t time.Time) (int64, error) {
+	p, err := c.partition(id)
+	if err != nil {
+		return 0, err
+	}
+	nanos := t.UnixNano()
+	if t.Before(unixNano(0)) {
+		nanos = 0
+	}
+	p.mu.Lock()
+	older, end := p.older, p.end
+	offset := end
+	if i := p.tail.findTime(nanos); i < p.tail.len() {
+		offset = min(end, p.tail.at(i).base)
+	}
+	p.mu.Unlock()
+	if older == nil {
+		return offset, nil
+	}
+	at, ok, err := older.OffsetAt(nanos)
+	if err != nil || !ok {
+		return offset, err
+	}
+	return min(at, offset), nil
+}
+
+// Ordinal is storage.Store's.
+func (c *Core) Ordinal(id storage.PartitionID, offset int64) (int64, error) {
+	p, err := c.partition(id)
+	if err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	older, records := p.older, p.records
+	if offset >= p.end {
+		p.mu.Unlock()
+		return records, nil
+	}
+	if n := p.tail.len(); n > 0 && (older == nil || offset >= p.tail.at(0).base) {
+		defer p.mu.Unlock()
+		return p.tail.ordinal(max(offset, 0)), nil
+	}
+	p.mu.Unlock()
+	if older == nil {
+		return records, nil
+	}
+	return older.Ordinal(max(offset, 0))
+}
+
+// ordinal counts the records of the partition below offset, from what is in memory. Batches are staged without gaps inside them.
+func (t *tail) ordinal(offset int64) int64 {
+	i := t.find(offset)
+	if i == t.len() {
+		f := t.at(i - 1)
+		return f.ordinal + int64(f.count)
+	}
+	f := t.at(i)
+	return f.ordinal + max(0, min(offset-f.base, int64(f.count)))
+}

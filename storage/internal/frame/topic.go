@@ -1,0 +1,82 @@
+package frame
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/leatmq/leat/storage"
+)
+
+// The body of a Topic frame. A later form may list more than one incarnation, each with the offsets from which on it holds.
+//
+//	form          1 byte: 1
+//	first         uvarint, ID of partition 0
+//	partitions    uvarint
+//	incarnation   8 bytes
+//	sync          varint: 0 always, negative left to the system, else the interval in nanoseconds
+//	name          uvarint length, bytes
+//	settings      uvarint length, bytes
+const topicForm = 1
+
+// AppendTopic appends t as the body of a Topic frame.
+func AppendTopic(dst []byte, t *storage.Topic) []byte {
+	dst = append(dst, topicForm)
+	dst = binary.AppendUvarint(dst, uint64(t.First))
+	dst = binary.AppendUvarint(dst, uint64(t.Partitions))
+	dst = binary.LittleEndian.AppendUint64(dst, t.Incarnation)
+	dst = binary.AppendVarint(dst, int64(t.Strategy.Sync))
+	dst = appendBytes(dst, t.Name)
+	return appendBytes(dst, t.Settings)
+}
+
+// DecodeTopic reads the body of a Topic frame. What it returns shares nothing with body.
+func DecodeTopic(body []byte) (storage.Topic, error) {
+	s := scanner{rest: body}
+	form := s.byte()
+	first, partitions := s.uvarint(), s.uvarint()
+	incarnation, sync := s.uint64(), s.varint()
+	name, settings := s.bytes(), s.bytes()
+	if err := s.ends(form, topicForm); err != nil {
+		return storage.Topic{}, err
+	}
+	if partitions < 1 || partitions > storage.MaxPartitions || first > math.MaxUint32-partitions ||
+		len(name) < 1 || len(name) > storage.MaxName || len(settings) > storage.MaxSettings {
+		return storage.Topic{}, ErrField
+	}
+	return storage.Topic{
+		TopicSpec: storage.TopicSpec{
+			Name: string(name), Partitions: int(partitions),
+			Strategy: storage.Strategy{Sync: storage.SyncPolicy(sync)},
+			Settings: append([]byte(nil), settings...),
+		},
+		Incarnation: incarnation,
+		First:       storage.PartitionID(first),
+	}, nil
+}
+
+// The body of a Group frame.
+//
+//	form    1 byte: 1
+//	id      uvarint
+//	name    uvarint length, bytes
+const groupForm = 1
+
+// AppendGroup appends g as the body of a Group frame.
+func AppendGroup(dst []byte, g *storage.Group) []byte {
+	dst = append(dst, groupForm)
+	dst = binary.AppendUvarint(dst, uint64(g.ID))
+	return appendBytes(dst, g.Name)
+}
+
+// DecodeGroup reads the body of a Group frame. What it returns shares nothing with body.
+func DecodeGroup(body []byte) (storage.Group, error) {
+	s := scanner{rest: body}
+	form, id, name := s.byte(), s.uvarint(), s.bytes()
+	if err := s.ends(form, groupForm); err != nil {
+		return storage.Group{}, err
+	}
+	if id > math.MaxUint32 || len(name) < 1 || len(name) > storage.MaxName {
+		return storage.Group{}, ErrField
+	}
+	return storage.Group{ID: storage.GroupID(id), Name: string(name)}, nil
+}

@@ -1,0 +1,143 @@
+package frame_test
+
+import (
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"pgregory.net/rapid"
+)
+
+func drawTopic(t *rapid.T) storage.Topic {
+	name := rapid.SliceOfN(rapid.Byte(), 1, storage.MaxName)
+	var topic storage.Topic
+	topic.Name = string(name.Draw(t, "name"))
+	topic.Partitions = rapid.IntRange(1, storage.MaxPartitions).Draw(t, "partitions")
+	topic.First = storage.PartitionID(rapid.Uint32Range(0, math.MaxUint32-uint32(topic.Partitions)).Draw(t, "first"))
+	topic.Incarnation = rapid.Uint64().Draw(t, "incarnation")
+	topic.Strategy.Sync = rapid.SampledFrom([]storage.SyncPolicy{
+		storage.SyncAlways, storage.SyncOS, storage.SyncInterval(0), storage.SyncInterval(time.Second), math.MaxInt64, math.MinInt64,
+	}).Draw(t, "sync")
+	if settings := rapid.SliceOfN(rapid.Byte(), 0, 500).Draw(t, "settings"); len(settings) > 0 {
+		topic.Settings = settings
+	}
+	return topic
+}
+
+func TestTopicRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawTopic(t)
+		body := frame.AppendTopic(nil, &want)
+		got, err := frame.DecodeTopic(body)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %+v, %v, want %+v", got, err, want)
+		}
+		for n := range body {
+			if _, err := frame.DecodeTopic(body[:n]); err != frame.ErrField {
+				t.Fatalf("the first %d of %d bytes: %v, want %v", n, len(body), err, frame.ErrField)
+			}
+		}
+		clear(body)
+		if !reflect.DeepEqual(got, want) {
+			t.Fatal("the topic shares bytes with the body")
+		}
+	})
+}
+
+// topicBody is a topic's body with the numbers given, which no storage.Topic could hold.
+func topicBody(form byte, first, partitions uint64, name, settings int) []byte {
+	p := fields(form, first, partitions)
+	p = append(p, 1, 2, 3, 4, 5, 6, 7, 8, 0) // incarnation, sync
+	p = append(p, fields(0, uint64(name))[1:]...)
+	p = append(p, strings.Repeat("n", name)...)
+	p = append(p, fields(0, uint64(settings))[1:]...)
+	return append(p, strings.Repeat("s", settings)...)
+}
+
+func TestTopicBodies(t *testing.T) {
+	tests := []struct {
+		name string
+		body []byte
+		want error
+	}{
+		{"sound", topicBody(1, 5, 8, 4, 0), nil},
+		{"at all limits", topicBody(1, math.MaxUint32-storage.MaxPartitions, storage.MaxPartitions, storage.MaxName, storage.MaxSettings), nil},
+		{"empty", nil, frame.ErrField},
+		{"form 0", topicBody(0, 5, 8, 4, 0), frame.ErrField},
+		{"next form", topicBody(2, 5, 8, 4, 0), frame.ErrVersion},
+		{"next form, of another shape", []byte{2}, frame.ErrVersion},
+		{"no partitions", topicBody(1, 5, 0, 4, 0), frame.ErrField},
+		{"too many partitions", topicBody(1, 5, storage.MaxPartitions+1, 4, 0), frame.ErrField},
+		{"2^64-1 partitions", topicBody(1, 5, math.MaxUint64, 4, 0), frame.ErrField},
+		{"partitions that are negative as an int", topicBody(1, 5, 1<<63, 4, 0), frame.ErrField},
+		{"IDs above 2^32", topicBody(1, math.MaxUint32-7, 8, 4, 0), frame.ErrField},
+		{"first above 2^32", topicBody(1, 1<<32, 8, 4, 0), frame.ErrField},
+		{"first of 2^64-1", topicBody(1, math.MaxUint64, 8, 4, 0), frame.ErrField},
+		{"no name", topicBody(1, 5, 8, 0, 0), frame.ErrField},
+		{"name too long", topicBody(1, 5, 8, storage.MaxName+1, 0), frame.ErrField},
+		{"settings too long", topicBody(1, 5, 8, 4, storage.MaxSettings+1), frame.ErrField},
+		{"a byte too many", append(topicBody(1, 5, 8, 4, 0), 0), frame.ErrField},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			topic, err := frame.DecodeTopic(test.body)
+			if err != test.want {
+				t.Fatalf("got %+v, %v, want %v", topic, err, test.want)
+			}
+			if err != nil && !reflect.DeepEqual(topic, storage.Topic{}) {
+				t.Errorf("got %+v along with %v, want the zero topic", topic, err)
+			}
+		})
+	}
+}
+
+func TestGroupRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := storage.Group{
+			ID:   storage.GroupID(rapid.Uint32().Draw(t, "id")),
+			Name: string(rapid.SliceOfN(rapid.Byte(), 1, storage.MaxName).Draw(t, "name")),
+		}
+		body := frame.AppendGroup(nil, &want)
+		got, err := frame.DecodeGroup(body)
+		if err != nil || got != want {
+			t.Fatalf("got %+v, %v, want %+v", got, err, want)
+		}
+		for n := range body {
+			if _, err := frame.DecodeGroup(body[:n]); err != frame.ErrField {
+				t.Fatalf("the first %d of %d bytes: %v, want %v", n, len(body), err, frame.ErrField)
+			}
+		}
+	})
+}
+
+func TestGroupBodies(t *testing.T) {
+	tests := []struct {
+		name string
+		body string
+		want error
+	}{
+		{"sound", "\x01\x05\x01g", nil},
+		{"last ID", "\x01\xff\xff\xff\xff\x0f\x01g", nil},
+		{"longest name", "\x01\x05\xf9\x01" + strings.Repeat("g", 249), nil},
+		{"empty", "", frame.ErrField},
+		{"form 0", "\x00\x05\x01g", frame.ErrField},
+		{"next form", "\x02\x05\x01g", frame.ErrVersion},
+		{"next form, of another shape", "\x02", frame.ErrVersion},
+		{"ID above 2^32", "\x01\x80\x80\x80\x80\x10\x01g", frame.ErrField},
+		{"no name", "\x01\x05\x00", frame.ErrField},
+		{"name too long", "\x01\x05\xfa\x01" + strings.Repeat("g", 250), frame.ErrField},
+		{"a byte too many", "\x01\x05\x01gg", frame.ErrField},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			g, err := frame.DecodeGroup([]byte(test.body))
+			if err != test.want || err != nil && g != (storage.Group{}) {
+				t.Errorf("got %+v, %v, want %v", g, err, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,82 @@
+package segment_test
+
+import (
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
+)
+
+// FuzzSegment puts arbitrary bytes behind a good header block and has them described as a segment: nothing panics or allocates without bound, and
+// what is read are frames of the partition within the described offsets, in order.
+func FuzzSegment(f *testing.F) {
+	for _, seal := range []bool{false, true} {
+		p := newPatient(f, seal, small...)
+		content, err := p.fs.Contents(p.name)
+		must(f, err)
+		f.Add(content[4096:], p.m.Length, p.m.Next, seal)
+		f.Add(content[4096:], p.m.Length-8, p.m.Next, seal)
+		f.Add(content[4096:], p.m.Length+8000, p.m.Next+1000, seal)
+	}
+	f.Fuzz(func(t *testing.T, content []byte, length, next int64, sealed bool) {
+		l := newLog(100, 40)
+		s := newStore(t, 0)
+		name := s.create(1, l).Name()
+		header, err := s.fs.Contents(name)
+		must(t, err)
+		m := segment.Meta{File: 1, Base: 100, Next: next, Ordinal: 40, MinTime: 1, MaxTime: 1 << 60, Length: length &^ 7, Sealed: sealed}
+		if m, _, err = segment.DecodeMeta(m.Append(nil)); err != nil {
+			return
+		}
+		must(t, s.fs.SetContents(name, append(header, content...)))
+		s.reopen()
+		g := s.dir.Open(partition, m)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		readAnything(t, g, &m)
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 128<<20+100*uint64(len(content)) {
+			t.Fatalf("%d bytes allocated for a file of %d", grown, len(content))
+		}
+	})
+}
+
+func readAnything(t *testing.T, g *segment.Segment, m *segment.Meta) {
+	for from, reads := m.Base, 0; from < m.Next && reads < 20; reads++ {
+		got, err := g.Read(from, 1<<16)
+		if err != nil {
+			from = damage(t, err).Next
+			continue
+		}
+		if len(got) == 0 {
+			break
+		}
+		for len(got) > 0 {
+			h, _, size, err := frame.Next(got, identity.Seed)
+			if err != nil || h.Partition != uint32(partition) || h.Next() > m.Next || h.Base < m.Base {
+				t.Fatalf("read from %d returned %+v, %v", from, h, err)
+			}
+			if h.Kind == frame.Batch {
+				from = max(from, h.Next())
+			}
+			got = got[size:]
+		}
+	}
+	for _, err := range locateAnything(g, m) {
+		if d := (*storage.DamageError)(nil); err != nil && !errors.As(err, &d) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func locateAnything(g *segment.Segment, m *segment.Meta) [3]error {
+	_, _, timeErr := g.OffsetAt(5000)
+	_, countErr := g.Ordinal(m.Base + (m.Next-m.Base)/2)
+	if m.Sealed {
+		return [3]error{timeErr, countErr}
+	}
+	return [3]error{timeErr, countErr, g.Seal()}
+}

@@ -1,0 +1,103 @@
+package segment
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+// OffsetAt returns the base offset of the first frame appended at t, in nanoseconds of Unix time, or later. ok is false if there is none. Errors are
+// *storage.DamageError and those of the file system.
+func (s *Segment) OffsetAt(t int64) (offset int64, ok bool, err error) {
+	m := s.Meta()
+	if m.Next == m.Base || t > m.MaxTime {
+		return 0, false, nil
+	}
+	h, err := s.dir.acquire(s)
+	if err != nil {
+		return 0, false, err
+	}
+	defer s.dir.release(h)
+	lines, err := s.indexed(h)
+	if err != nil {
+		return 0, false, err
+	}
+	l := lineAt(lines, &m, func(l *line) bool { return l.time < t })
+	for w := s.walk(h, &m, place{l.offset, l.pos}); ; {
+		f, err := w.next()
+		switch {
+		case err == io.EOF:
+			return 0, false, nil
+		case err != nil:
+			return 0, false, err
+		case f.Kind == frame.Batch && f.Time >= t:
+			return f.Base, true, nil
+		}
+	}
+}
+
+// Ordinal counts the records of the partition below offset, which lies between Meta.Base and Meta.Next, both included. Errors are *storage.DamageError
+// and those of the file system.
+func (s *Segment) Ordinal(offset int64) (int64, error) {
+	m := s.Meta()
+	switch {
+	case offset < m.Base || offset > m.Next:
+		return 0, fmt.Errorf("segment: offset %d is not of offsets %d to %d", offset, m.Base, m.Next)
+	case offset == m.Base:
+		return m.Ordinal, nil
+	case offset == m.Next:
+		return m.Ordinal + m.Count, nil
+	}
+	h, err := s.dir.acquire(s)
+	if err != nil {
+		return 0, err
+	}
+	defer s.dir.release(h)
+	lines, err := s.indexed(h)
+	if err != nil {
+		return 0, err
+	}
+	l := lineAt(lines, &m, func(l *line) bool { return l.offset <= offset })
+	ordinal := l.ordinal
+	for w := s.walk(h, &m, place{l.offset, l.pos}); ; {
+		f, err := w.next()
+		switch {
+		case err == io.EOF:
+			return ordinal, nil
+		case err != nil:
+			return 0, err
+		case f.Kind == frame.Pad:
+		case f.Base >= offset:
+			return ordinal, nil
+		case f.Next() > offset:
+			n, err := s.countBelow(h, &f, offset, &m)
+			return ordinal + n, err
+		}
+		ordinal += int64(f.Count)
+	}
+}
+
+// countBelow counts the records of the frame f below offset.
+func (s *Segment) countBelow(h *handle, f *walked, offset int64, m *Meta) (int64, error) {
+	if f.Count == f.Span {
+		return offset - f.Base, nil
+	}
+	at := place{f.Base, f.pos}
+	b, err := readAt(h.file, f.pos+frame.HeaderSize, int(f.BodyLen))
+	if err != nil {
+		return 0, err
+	}
+	if len(b) < int(f.BodyLen) {
+		return 0, s.ended(at, m, f.pos+frame.HeaderSize+int64(len(b)))
+	}
+	end := place{f.Next(), f.pos + int64(f.Size())}
+	if err := f.CheckBody(b, s.dir.id.Seed); err != nil {
+		return 0, s.damage(at, end, err.Error())
+	}
+	above, err := frame.DecodeRecords(nil, &f.Header, b, offset)
+	if err != nil {
+		return 0, s.damage(at, end, err.Error())
+	}
+	return int64(f.Count) - int64(len(above)), nil
+}

@@ -1,0 +1,80 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+// Meta is what the checkpoint keeps of a segment.
+type Meta struct {
+	File             uint64
+	Base, Next       int64 // offsets, half-open; there may be gaps
+	Ordinal, Count   int64 // records of the partition before the segment, and in it
+	MinTime, MaxTime int64 // append times, nanoseconds of Unix time; both 0 while it is empty
+	Length           int64 // bytes that count: header block and frames, not the footer
+	LastLSN          frame.LSN
+	Sealed           bool
+}
+
+// ErrMeta says that bytes are not what Meta.Append makes.
+var ErrMeta = errors.New("segment: malformed description")
+
+// Append appends m in the checkpoint's form: unsigned varints, but for the times, which are signed, and one byte for Sealed.
+//
+//	file  base  next-base  ordinal  count  min time  max time - min time  length/8  last LSN  sealed
+func (m Meta) Append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, m.File)
+	dst = binary.AppendUvarint(dst, uint64(m.Base))
+	dst = binary.AppendUvarint(dst, uint64(m.Next-m.Base))
+	dst = binary.AppendUvarint(dst, uint64(m.Ordinal))
+	dst = binary.AppendUvarint(dst, uint64(m.Count))
+	dst = binary.AppendVarint(dst, m.MinTime)
+	dst = binary.AppendVarint(dst, m.MaxTime-m.MinTime)
+	dst = binary.AppendUvarint(dst, uint64(m.Length/8))
+	dst = binary.AppendUvarint(dst, uint64(m.LastLSN))
+	if m.Sealed {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+// DecodeMeta reads what Append appended from the front of b and returns what follows it. The error is ErrMeta.
+func DecodeMeta(b []byte) (m Meta, rest []byte, err error) {
+	var span, eighths, lsn uint64
+	fields := [...]*uint64{&m.File, nil, &span, nil, nil, nil, nil, &eighths, &lsn}
+	signed := [...]*int64{1: &m.Base, 3: &m.Ordinal, 4: &m.Count, 5: &m.MinTime, 6: &m.MaxTime, 8: nil}
+	for i, field := range fields {
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			return Meta{}, nil, ErrMeta
+		}
+		b = b[n:]
+		switch {
+		case field != nil:
+			*field = v
+		case i == 5 || i == 6:
+			*signed[i] = int64(v>>1) ^ -int64(v&1)
+		case v > 1<<63-1:
+			return Meta{}, nil, ErrMeta
+		default:
+			*signed[i] = int64(v)
+		}
+	}
+	if len(b) == 0 || b[0] > 1 || span > 1<<63-1 || eighths > 1<<59 {
+		return Meta{}, nil, ErrMeta
+	}
+	m.Next, m.MaxTime = m.Base+int64(span), m.MinTime+m.MaxTime
+	m.Length, m.LastLSN, m.Sealed = int64(eighths)*8, frame.LSN(lsn), b[0] == 1
+	if !m.possible() {
+		return Meta{}, nil, ErrMeta
+	}
+	return m, b[1:], nil
+}
+
+// possible tells whether a segment can be like m, so that nothing that is computed from it overflows.
+func (m *Meta) possible() bool {
+	return m.Base >= 0 && m.Next >= m.Base && m.Ordinal >= 0 && m.Count >= 0 && m.Count <= m.Next-m.Base &&
+		m.Ordinal+m.Count >= 0 && m.MaxTime >= m.MinTime && m.Length >= blockSize
+}

@@ -1,0 +1,84 @@
+// Package vfs is the seam between the storage engine and the file system: every file call of the engine goes through FS and File, so that
+// tests can put a file system underneath that loses what was not synced (memfs), fails at the n-th call (errfs), or both.
+//
+// It is not a general file system interface: it has the calls that the engine makes and no others. Names are slash-separated and
+// relative to the one directory that an FS stands for; "." is that directory itself.
+package vfs
+
+import (
+	"errors"
+	"io"
+)
+
+// FS is one directory and what is below it. All methods may be called concurrently. Errors are *fs.PathError or wrap one, and answer to
+// errors.Is with fs.ErrNotExist, fs.ErrExist and fs.ErrPermission.
+//
+// No name leads outside the directory, no symbolic link is followed, and only regular files are opened: anything else is ErrNotRegular.
+type FS interface {
+	// Open opens an existing file.
+	Open(name string, mode Mode) (File, error)
+	// Create makes a file that must not exist (fs.ErrExist), empty, mode 0600, open for reading and writing. Neither
+	// it nor its name is durable before File.SyncData and SyncDir of its directory.
+	Create(name string) (File, error)
+	// Mkdir makes the directory name, mode 0700, whose parent exists; it is fine if it exists already.
+	// Its name is durable after SyncDir of its parent.
+	Mkdir(name string) error
+	// Rename replaces to by from; both are in one directory. Durable after SyncDir.
+	Rename(from, to string) error
+	// Remove removes a file or an empty directory. Durable after SyncDir.
+	Remove(name string) error
+	// List returns what is in the directory dir, sorted by name.
+	List(dir string) ([]Info, error)
+	// SyncDir makes the entries of dir durable: creations, renames and removals since the last one.
+	SyncDir(dir string) error
+	// Lock takes the directory for one owner, in this process and all others, until the Closer is closed or the process ends. It does not
+	// wait: *HeldError if another has it. holder is written down for the message that others get, nothing more.
+	Lock(holder string) (io.Closer, error)
+}
+
+// File is an open file. Reads and writes at different places may be concurrent; there is no file pointer.
+type File interface {
+	io.ReaderAt
+	// WriteAt writes all of p or returns an error; after an error any part of it may have been written.
+	io.WriterAt
+	io.Closer
+	Size() (int64, error)
+	// Truncate sets the size; what is added reads as zeros.
+	Truncate(size int64) error
+	// SyncData makes what was written durable, and the size needed to read it. After an error nothing is known about what was written
+	// since the last success, and a second call must not be trusted (it may succeed and mean nothing).
+	SyncData() error
+}
+
+// Mode says what a file is opened for.
+type Mode uint8
+
+// The modes of Open.
+const (
+	ReadOnly Mode = iota
+	ReadWrite
+)
+
+// Info describes an entry of a directory.
+type Info struct {
+	Name  string // the last element
+	Size  int64  // of a regular file
+	IsDir bool
+	// Regular is false for links, devices, pipes and sockets, which the engine never opens.
+	Regular bool
+}
+
+// ErrNotRegular is returned for opening what is neither a regular file nor a directory where one is expected.
+var ErrNotRegular = errors.New("vfs: not a regular file")
+
+// HeldError is returned by Lock when the directory has an owner already.
+type HeldError struct {
+	Holder string // as the owner wrote it down; may be empty
+}
+
+func (e *HeldError) Error() string {
+	if e.Holder == "" {
+		return "vfs: the directory is in use"
+	}
+	return "vfs: the directory is in use by " + e.Holder
+}

@@ -1,0 +1,96 @@
+package storage
+
+import (
+	"context"
+	"time"
+)
+
+// Store is a set of topics and groups. All methods may be called concurrently. Waits end with their context; reads do not wait.
+//
+// After a write or sync failed, a store stops writing: see Stopped. After Close every call returns ErrClosed, but for Stats, Topics and the like,
+// which tell what was last so.
+type Store interface {
+	// CreateTopic makes a topic, durable on return whatever its strategy. ErrExists if there is one of the name; *LimitError.
+	CreateTopic(ctx context.Context, s TopicSpec) (Topic, error)
+	// Topic finds a topic by name.
+	Topic(name string) (Topic, bool)
+	// Topics lists all topics, in the order they were made.
+	Topics() []Topic
+	// CreateGroup makes a group, or finds the one of the name; durable on return.
+	CreateGroup(ctx context.Context, name string) (Group, error)
+	// Groups lists all groups, in the order they were made.
+	Groups() []Group
+
+	// Append stores e: all of it or nothing. It sets Offset and Appended of its records and returns the durability that the strictest
+	// topic asked for; cursors count as their partition's topic.
+	//
+	// Errors: *LimitError and ErrNotFound before anything happened; ErrFull joined with ctx's error when ctx ended while waiting for
+	// room, or at once in a memory store whose bound is reached; *StoppedError. In all these cases nothing was stored and never will be. ErrIndeterminate, joined with
+	// the cause, when ctx ended or the store stopped after e was taken: it is stored whole or not at all, and only a read tells.
+	Append(ctx context.Context, e *Entry) (Durability, error)
+
+	// Read appends to dst committed records of p, in offset order, from the first whose offset is at least from: at least one if there
+	// is one, and then as many as fit maxBytes. next is where to go on; a read at the end appends nothing, and next is
+	// at least from. Records below Bounds.First are skipped silently: compare offsets.
+	// Errors: ErrNotFound, *DamageError, and those of the file system.
+	Read(dst []Record, p PartitionID, from int64, maxBytes int) (records []Record, next int64, err error)
+	// Bounds tells what p holds.
+	Bounds(p PartitionID) (Bounds, error)
+	// OffsetAt returns the offset of the first committed record appended at or after t, and Bounds.Next if there is none.
+	OffsetAt(p PartitionID, t time.Time) (int64, error)
+	// Ordinal counts the committed records ever appended to p below offset.
+	Ordinal(p PartitionID, offset int64) (int64, error)
+	// Watch has w notified whenever records of p are committed, until the returned function is called.
+	Watch(p PartitionID, w *Watcher) (unwatch func(), err error)
+	// Cursor returns the newest committed cursor of g on p. It belongs to the caller.
+	Cursor(g GroupID, p PartitionID) (Cursor, bool)
+
+	// Stopped is closed when the store stopped writing because a write or sync failed; StopCause is then a *StoppedError. Reads go on. The way
+	// out is to close the store and open it again.
+	Stopped() <-chan struct{}
+	StopCause() error
+	Stats() Stats
+	// Report tells what the open found.
+	Report() OpenReport
+	// Close makes everything durable and gives up files, memory and goroutines. When ctx ends first it stops waiting for writes in progress to become durable;
+	// what was acknowledged is safe all the same. It is idempotent.
+	Close(ctx context.Context) error
+}
+
+// Durability is what an acknowledged entry survives.
+type Durability uint8
+
+// The durabilities, growing.
+const (
+	InMemory Durability = iota + 1 // nothing
+	Written                        // the death of the process
+	Synced                         // loss of power
+)
+
+// Stats is a snapshot of a store's counters.
+type Stats struct {
+	Topics, Partitions, Groups int
+	Appended                   int64 // records committed since the open
+	AppendedBytes              int64 // bytes of their frames
+	Commits, Syncs             int64 // groups written to the journal, and syncs of it
+	MemoryBytes                int64 // held for records in memory
+	UnspilledBytes             int64 // of these, not yet in a segment
+	JournalBytes               int64 // size of the journal's files
+	Spills, Checkpoints        int64
+	Segments                   int64
+	OpenFiles                  int
+}
+
+// OpenReport is what an open found and did.
+type OpenReport struct {
+	New        bool          // the directory was empty
+	Clean      bool          // the last owner closed it
+	Entries    int64         // replayed from the journal
+	Records    int64         // in these
+	CutBytes   int64         // of a torn tail: written, never acknowledged as synced, cut
+	Leftovers  int           // files of an interrupted run, whose content is elsewhere, removed
+	Foreign    []string      // names that are not the store's, left alone
+	Raised     []PartitionID // partitions whose next offset was raised above a cursor that was ahead of it
+	Took       time.Duration
+	Checkpoint int64 // sequence number of the checkpoint used
+}
