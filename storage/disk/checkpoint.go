@@ -1,0 +1,309 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
+	"github.com/leatmq/leat/storage/internal/vfs"
+)
+
+// A checkpoint is the whole small state of the store at one point of the journal: topics, groups, cursors, and which bytes of which
+// segments count. There are two files, written in turn: one is always whole. The header is written last, behind a sync of the
+// sections, so that a checkpoint that was cut short has none that fits.
+//
+// Header, at byte 0:
+//
+//	  0-  7  "leatckpt"
+//	  8- 11  format version, 1
+//	 12- 15  seed of all other sums
+//	 16- 23  store
+//	 24- 31  sequence number of the checkpoint
+//	 32- 35  epoch of the journal behind it
+//	 36- 39  1 if the store was closed: the journal behind it is empty
+//	 40- 47  LSN up to which the journal is in it
+//	 48- 71  where to go on in the journal: LSN in front, sequence number of the slot, byte
+//	 72- 79  LSN of the last frame of all, of an earlier epoch perhaps
+//	 80- 87  ID of the next segment file
+//	 88- 95  next partition ID, next group ID
+//	 96-103  number of sections, length of their table
+//	104-107  CRC-32C of the table
+//	124-127  CRC-32C of bytes 0-123
+//
+// The table follows at byte 4096: for each section its length and CRC-32C, seeded; then the sections, one behind the other.
+type checkpoint struct {
+	id       identity
+	seq      uint64
+	epoch    uint32
+	clean    bool
+	applied  frame.LSN
+	from     mark
+	last     frame.LSN
+	nextFile uint64
+	nextPart storage.PartitionID
+	nextGrp  storage.GroupID
+	groups   []storage.Group
+	topics   []topicState
+}
+
+// topicState is a topic with its partitions and their cursors.
+type topicState struct {
+	topic   storage.Topic
+	parts   []partState
+	cursors []cursorState
+}
+
+type partState struct {
+	first    int64
+	reach    segmentBase
+	segments []segment.Meta
+}
+
+type cursorState struct {
+	key  core.CursorKey
+	body []byte
+}
+
+const (
+	checkpointMagic   = "leatckpt"
+	checkpointVersion = 1
+	checkpointHeader  = 128
+)
+
+var checkpointNames = [2]string{"checkpoint-a", "checkpoint-b"}
+
+func (c *checkpoint) encodeHeader(table []byte, sections int) []byte {
+	b := make([]byte, sector)
+	le := binary.LittleEndian
+	copy(b, checkpointMagic)
+	le.PutUint32(b[8:], checkpointVersion)
+	le.PutUint32(b[12:], uint32(c.id.seed))
+	le.PutUint64(b[16:], c.id.store)
+	le.PutUint64(b[24:], c.seq)
+	le.PutUint32(b[32:], c.epoch)
+	if c.clean {
+		le.PutUint32(b[36:], 1)
+	}
+	le.PutUint64(b[40:], uint64(c.applied))
+	le.PutUint64(b[48:], uint64(c.from.lsn))
+	le.PutUint64(b[56:], c.from.seq)
+	le.PutUint64(b[64:], uint64(c.from.pos))
+	le.PutUint64(b[72:], uint64(c.last))
+	le.PutUint64(b[80:], c.nextFile)
+	le.PutUint32(b[88:], uint32(c.nextPart))
+	le.PutUint32(b[92:], uint32(c.nextGrp))
+	le.PutUint32(b[96:], uint32(sections))
+	le.PutUint32(b[100:], uint32(len(table)))
+	le.PutUint32(b[104:], crc32.Checksum(table, castagnoli))
+	le.PutUint32(b[124:], crc32.Checksum(b[:124], castagnoli))
+	return b
+}
+
+// encode returns the header block, and what follows it.
+func (c *checkpoint) encode() (header, rest []byte) {
+	sections := [][]byte{c.encodeGroups()}
+	for i := range c.topics {
+		sections = append(sections, c.topics[i].encode())
+	}
+	var table []byte
+	for _, s := range sections {
+		table = binary.LittleEndian.AppendUint32(table, uint32(len(s)))
+		table = binary.LittleEndian.AppendUint32(table, c.id.seed.Sum(s))
+	}
+	rest = append(table, bytes.Join(sections, nil)...)
+	return c.encodeHeader(rest[:len(table)], len(sections)), rest
+}
+
+func (c *checkpoint) encodeGroups() []byte {
+	b := binary.AppendUvarint(nil, uint64(len(c.groups)))
+	for i := range c.groups {
+		b = appendField(b, frame.AppendGroup(nil, &c.groups[i]))
+	}
+	return b
+}
+
+func (t *topicState) encode() []byte {
+	b := appendField(nil, frame.AppendTopic(nil, &t.topic))
+	for i := range t.parts {
+		p := &t.parts[i]
+		b = binary.AppendUvarint(b, uint64(p.first))
+		b = binary.AppendUvarint(b, uint64(p.reach.next))
+		b = binary.AppendUvarint(b, uint64(p.reach.records))
+		b = binary.AppendVarint(b, p.reach.time)
+		b = binary.AppendUvarint(b, uint64(len(p.segments)))
+		for _, m := range p.segments {
+			b = m.Append(b)
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.cursors)))
+	for _, c := range t.cursors {
+		b = binary.AppendUvarint(b, uint64(c.key.Partition-t.topic.First))
+		b = appendField(b, c.body)
+	}
+	return b
+}
+
+func appendField(dst, p []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(p))), p...)
+}
+
+var errCheckpoint = errors.New("storage: no whole checkpoint")
+
+// decodeCheckpoint reads a checkpoint file. errCheckpoint is for one that was cut short or is damaged, storage.ErrFormat for a newer one.
+func decodeCheckpoint(b []byte) (*checkpoint, error) {
+	le := binary.LittleEndian
+	if len(b) < sector || string(b[:8]) != checkpointMagic || le.Uint32(b[124:]) != crc32.Checksum(b[:124], castagnoli) {
+		return nil, errCheckpoint
+	}
+	if v := le.Uint32(b[8:]); v != checkpointVersion {
+		return nil, fmt.Errorf("%w: checkpoint of version %d, this program reads %d", storage.ErrFormat, v, checkpointVersion)
+	}
+	c := &checkpoint{
+		id:  identity{store: le.Uint64(b[16:]), seed: frame.Seed(le.Uint32(b[12:]))},
+		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]), clean: le.Uint32(b[36:]) == 1,
+		applied:  frame.LSN(le.Uint64(b[40:])),
+		from:     mark{lsn: frame.LSN(le.Uint64(b[48:])), seq: le.Uint64(b[56:]), pos: int64(le.Uint64(b[64:]))},
+		last:     frame.LSN(le.Uint64(b[72:])),
+		nextFile: le.Uint64(b[80:]), nextPart: storage.PartitionID(le.Uint32(b[88:])), nextGrp: storage.GroupID(le.Uint32(b[92:])),
+	}
+	return c, c.decodeSections(b[sector:], int(le.Uint32(b[96:])), int(le.Uint32(b[100:])), le.Uint32(b[104:]))
+}
+
+func (c *checkpoint) decodeSections(b []byte, sections, tableLen int, sum uint32) error {
+	if sections < 1 || tableLen != 8*sections || tableLen > len(b) || crc32.Checksum(b[:tableLen], castagnoli) != sum {
+		return errCheckpoint
+	}
+	table, rest := b[:tableLen], b[tableLen:]
+	for i := range sections {
+		n := int64(binary.LittleEndian.Uint32(table[8*i:]))
+		if n > int64(len(rest)) || c.id.seed.Sum(rest[:n]) != binary.LittleEndian.Uint32(table[8*i+4:]) {
+			return errCheckpoint
+		}
+		s := &fields{rest: rest[:n]}
+		if i == 0 {
+			c.decodeGroups(s)
+		} else {
+			c.decodeTopic(s)
+		}
+		if s.failed || len(s.rest) > 0 {
+			return errCheckpoint
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+func (c *checkpoint) decodeGroups(s *fields) {
+	for range s.count() {
+		g, err := frame.DecodeGroup(s.field())
+		s.failed = s.failed || err != nil
+		c.groups = append(c.groups, g)
+	}
+}
+
+func (c *checkpoint) decodeTopic(s *fields) {
+	t := topicState{}
+	var err error
+	if t.topic, err = frame.DecodeTopic(s.field()); err != nil {
+		s.failed = true
+		return
+	}
+	t.parts = make([]partState, t.topic.Partitions)
+	for i := range t.parts {
+		p := &t.parts[i]
+		p.first = s.int63()
+		p.reach = segmentBase{next: s.int63(), records: s.int63(), time: s.varint()}
+		for range s.count() {
+			p.segments = append(p.segments, s.meta())
+		}
+		if s.failed {
+			return
+		}
+	}
+	for range s.count() {
+		n := s.int63()
+		body := s.field()
+		if n >= int64(len(t.parts)) {
+			s.failed = true
+			return
+		}
+		p := t.topic.Partition(int(n))
+		cur, err := frame.DecodeCursor(body, uint32(p))
+		if s.failed = s.failed || err != nil; s.failed {
+			return
+		}
+		t.cursors = append(t.cursors, cursorState{core.CursorKey{Group: cur.Group, Partition: p}, bytes.Clone(body)})
+	}
+	c.topics = append(c.topics, t)
+}
+
+// write writes the checkpoint to a file: sections, sync, header, sync. The file is enlarged first, so that a later one finds its room on a
+// disk that is full by then.
+func (c *checkpoint) write(f vfs.File) error {
+	header, rest := c.encode()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	if need := sector + 2*int64(len(rest)); size < need {
+		if err := zero(f, size, max(need+need/2, minCheckpoint)); err != nil {
+			return err
+		}
+	}
+	if _, err := f.WriteAt(rest, sector); err != nil {
+		return err
+	}
+	if err := f.SyncData(); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(header, 0); err != nil {
+		return err
+	}
+	return f.SyncData()
+}
+
+const minCheckpoint = 64 << 10
+
+// readCheckpoint reads the file called name; errCheckpoint if it is missing or not whole.
+func readCheckpoint(fsys vfs.FS, name string) (*checkpoint, error) {
+	b, err := readFile(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errCheckpoint
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeCheckpoint(b)
+}
+
+// maxCheckpoint bounds what is read into memory for a checkpoint.
+const maxCheckpoint = 1 << 30
+
+func readFile(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name, vfs.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxCheckpoint {
+		return nil, fmt.Errorf("%w: %s has %d bytes", storage.ErrFormat, name, size)
+	}
+	b := make([]byte, size)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b[:n], nil
+}

@@ -1,0 +1,316 @@
+package disk
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+// committer writes and syncs groups, alone and in their order: the only goroutine that touches the slots in use.
+type committer struct {
+	*journal
+	slot  *slot
+	pos   int64   // where the next group goes in slot
+	dirty []*slot // written since their last sync, in their order
+	seq   uint64  // of the newest slot use
+	prev  frame.LSN
+	epoch uint32
+
+	due     time.Time // when an interval asks for a sync; zero: none does
+	force   bool      // the next group is synced, and if there is none, what was written before
+	timer   *time.Timer
+	scratch []byte // groups in several pieces are put together here
+}
+
+// yields is how often the committer lets others run before it seals a group that will be synced, so that all those whom the sync
+// before has woken can join: without it they split into two cohorts, and each waits for two syncs.
+const yields = 16
+
+// run commits groups until quit is closed and nothing is left.
+func (c *committer) run() {
+	defer close(c.done)
+	c.timer = time.NewTimer(time.Hour)
+	defer c.timer.Stop()
+	for {
+		ending := false
+		select {
+		case <-c.wake:
+		case <-c.timer.C:
+			c.force = true
+		case <-c.quit:
+			c.force, ending = true, true
+		}
+		for c.round() {
+		}
+		if ending {
+			return
+		}
+	}
+}
+
+// round commits the open group, if it has entries or a sync is due, and returns whether there may be more to do.
+func (c *committer) round() bool {
+	if c.core.StopCause() != nil {
+		c.fail(c.seal(), c.core.StopCause())
+		return false
+	}
+	if !c.gather() {
+		return false
+	}
+	if err := c.makeRoom(); err != nil {
+		c.stop(err)
+		c.fail(c.seal(), c.core.StopCause())
+		return false
+	}
+	g, pad := c.sealFor()
+	if g == nil { // it grew out of the slot meanwhile
+		return true
+	}
+	if err := c.write(g, pad); err != nil {
+		c.stop(err)
+		c.fail(g, c.core.StopCause())
+		return false
+	}
+	c.finish(g)
+	return true
+}
+
+func (c *committer) stop(err error) {
+	c.core.Stop(err)
+	c.ring.stop()
+}
+
+// gather waits, by yielding, until the group that is to be synced has stopped growing. It returns false if there is nothing to commit.
+func (c *committer) gather() bool {
+	entries, wantSync := c.peek()
+	for range yields {
+		if entries == 0 || !wantSync {
+			break
+		}
+		runtime.Gosched()
+		entries, wantSync = c.peek()
+	}
+	return entries > 0 || c.force && len(c.dirty) > 0
+}
+
+func (c *committer) peek() (entries int, wantSync bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open.entries, c.open.sync
+}
+
+// makeRoom makes sure that slot has room for the open group and a pad.
+func (c *committer) makeRoom() error {
+	c.mu.Lock()
+	need := c.open.bytes
+	c.mu.Unlock()
+	if c.slot != nil && c.fits(need) {
+		return nil
+	}
+	use := slotUse{seq: c.seq + 1, epoch: c.epoch, first: c.prev + 1, prev: c.prev}
+	if c.prev.Epoch() != c.epoch {
+		use.first = frame.At(c.epoch, 1)
+	}
+	c.leave(use)
+	s, err := c.ring.take(need+2*sector, use, func() { signal(c.kick) })
+	if err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(use.encode(c.id), 0); err != nil {
+		return fmt.Errorf("storage: journal file %s: %w", s.name, err)
+	}
+	c.slot, c.pos, c.seq = s, sector, use.seq
+	c.markDirty(s)
+	signal(c.kick) // the keeper may make the next slot
+	return nil
+}
+
+// leave says that nothing more comes into the present slot, so that a checkpoint can do without it: the slot may be what is waited for.
+func (c *committer) leave(next slotUse) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mark = mark{lsn: next.first - 1, seq: next.seq, pos: sector}
+}
+
+func (c *committer) fits(bytes int64) bool { return c.pos+bytes+2*sector <= c.slot.size }
+
+func (c *committer) markDirty(s *slot) {
+	for _, d := range c.dirty {
+		if d == s {
+			return
+		}
+	}
+	c.dirty = append(c.dirty, s)
+}
+
+// seal takes the open group out and puts an empty one in its place.
+func (c *committer) seal() *pending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sealLocked()
+}
+
+func (c *committer) sealLocked() *pending {
+	g := c.open
+	g.staged = c.staged
+	c.open = c.newPending(g.number + 1)
+	c.roomMade()
+	return g
+}
+
+// sealFor seals the open group and, if it is synced, returns the pad behind it: the next group begins on a sector of its own.
+func (c *committer) sealFor() (*pending, []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.fits(c.open.bytes) {
+		return nil, nil
+	}
+	g := c.sealLocked()
+	g.sync = g.sync || c.force
+	if !g.sync {
+		return g, nil
+	}
+	end := c.pos + g.bytes
+	gap := -end & (sector - 1)
+	if gap == 0 {
+		return g, nil
+	}
+	if gap < frame.HeaderSize {
+		gap += sector
+	}
+	c.lsn++
+	g.last = c.lsn
+	return g, c.pad(int(gap))
+}
+
+// pad makes a frame of n bytes that means nothing. mu is held.
+func (c *committer) pad(n int) []byte {
+	b := make([]byte, n)
+	h := frame.Header{Kind: frame.Pad, Flags: frame.End, LSN: c.lsn, SyncedBack: back(c.lsn, c.synced), BodyLen: uint32(n - frame.HeaderSize)}
+	h.BodySum = c.id.seed.Sum(b[frame.HeaderSize:])
+	h.Put(b, c.id.seed)
+	return b
+}
+
+// write writes the group and its pad, and syncs if the group asks for it.
+func (c *committer) write(g *pending, pad []byte) error {
+	if err := c.put(g, pad); err != nil {
+		return fmt.Errorf("storage: writing journal file %s: %w", c.slot.name, err)
+	}
+	if g.last != 0 {
+		c.prev = g.last
+	}
+	c.commits.Add(1)
+	if g.interval > 0 {
+		c.setDue(time.Now().Add(g.interval))
+	}
+	if !g.sync {
+		return nil
+	}
+	return c.sync()
+}
+
+const maxScratch = 256 << 10
+
+func (c *committer) put(g *pending, pad []byte) error {
+	size := g.bytes + int64(len(pad))
+	if size == 0 {
+		return nil
+	}
+	c.markDirty(c.slot)
+	if len(g.extents) == 1 && len(pad) == 0 || size > maxScratch {
+		return c.putPieces(g, pad)
+	}
+	c.scratch = c.scratch[:0]
+	for _, x := range g.extents {
+		c.scratch = append(c.scratch, x.block.Bytes(x.from, x.to-x.from)...)
+	}
+	c.scratch = append(c.scratch, pad...)
+	return c.putAt(c.scratch)
+}
+
+func (c *committer) putPieces(g *pending, pad []byte) error {
+	for _, x := range g.extents {
+		if err := c.putAt(x.block.Bytes(x.from, x.to-x.from)); err != nil {
+			return err
+		}
+	}
+	if len(pad) == 0 {
+		return nil
+	}
+	return c.putAt(pad)
+}
+
+func (c *committer) putAt(p []byte) error {
+	if _, err := c.slot.file.WriteAt(p, c.pos); err != nil {
+		return err
+	}
+	c.pos += int64(len(p))
+	return nil
+}
+
+// sync makes all that was written durable: slots in their order, so that what survives is a prefix.
+func (c *committer) sync() error {
+	for _, s := range c.dirty {
+		if err := s.file.SyncData(); err != nil {
+			return fmt.Errorf("storage: syncing journal file %s: %w", s.name, err)
+		}
+	}
+	clear(c.dirty)
+	c.dirty = c.dirty[:0]
+	c.force = false
+	c.syncs.Add(1)
+	c.setDue(time.Time{})
+	return nil
+}
+
+// setDue arms the timer for the sync that an interval asks for; an earlier one stays.
+func (c *committer) setDue(t time.Time) {
+	switch {
+	case t.IsZero():
+		c.due = t
+		c.timer.Stop()
+	case c.due.IsZero() || t.Before(c.due):
+		c.due = t
+		c.timer.Reset(time.Until(t))
+	}
+}
+
+// finish makes a written group visible and wakes its appenders.
+func (c *committer) finish(g *pending) {
+	if g.sync {
+		c.mu.Lock()
+		c.synced = c.prev
+		c.durable = g.staged
+		c.unsynced = c.open.bytes
+		c.mu.Unlock()
+	}
+	c.core.Apply(g.Group)
+	if g.last == 0 {
+		c.release(g)
+		return
+	}
+	c.mu.Lock()
+	c.mark = mark{lsn: c.prev, seq: c.slot.seq, pos: c.pos}
+	spill := c.unspilled >= c.soft
+	c.mu.Unlock()
+	c.release(g)
+	if spill {
+		signal(c.kick)
+	}
+}
+
+func (c *committer) release(g *pending) {
+	close(g.Done)
+	for _, x := range g.extents {
+		x.block.Release()
+	}
+}
+
+// fail tells the group's appenders that nobody knows.
+func (c *committer) fail(g *pending, cause error) {
+	g.Err = cause
+	c.release(g)
+}

@@ -1,0 +1,70 @@
+package disk
+
+import (
+	"encoding/binary"
+
+	"github.com/leatmq/leat/storage/internal/segment"
+)
+
+// fields reads numbers and byte strings off the front of rest. After one that is not there, failed stays set and all others are zero.
+type fields struct {
+	rest   []byte
+	failed bool
+}
+
+func (s *fields) uvarint() uint64 {
+	v, n := binary.Uvarint(s.rest)
+	if s.failed || n <= 0 {
+		s.failed = true
+		return 0
+	}
+	s.rest = s.rest[n:]
+	return v
+}
+
+func (s *fields) int63() int64 {
+	v := s.uvarint()
+	if v > 1<<63-1 {
+		s.failed = true
+		return 0
+	}
+	return int64(v)
+}
+
+func (s *fields) varint() int64 {
+	v := s.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
+// count reads a number of items, of which each takes at least a byte.
+func (s *fields) count() int {
+	n := s.uvarint()
+	if n > uint64(len(s.rest)) {
+		s.failed = true
+		return 0
+	}
+	return int(n)
+}
+
+func (s *fields) field() []byte {
+	n := s.count()
+	if s.failed {
+		return nil
+	}
+	p := s.rest[:n:n]
+	s.rest = s.rest[n:]
+	return p
+}
+
+func (s *fields) meta() segment.Meta {
+	if s.failed {
+		return segment.Meta{}
+	}
+	m, rest, err := segment.DecodeMeta(s.rest)
+	if err != nil {
+		s.failed = true
+		return segment.Meta{}
+	}
+	s.rest = rest
+	return m
+}

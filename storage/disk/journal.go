@@ -1,0 +1,304 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+// journal takes entries in order and commits them in groups. Appenders stage: they put their frames into memory blocks under one
+// mutex and wait. One goroutine, the committer (committer.go), writes and syncs what has gathered meanwhile.
+type journal struct {
+	core *core.Core
+	pool *core.Pool
+	ring *ring
+	id   identity
+	hard int64 // unspilled bytes at which appenders wait
+	soft int64 // unspilled bytes at which the keeper is told to spill
+
+	wake chan struct{} // the committer has work
+	kick chan struct{} // the keeper has
+	quit chan struct{} // closed to end the committer, when nothing is staged any more
+	done chan struct{} // closed when it has ended
+
+	mu        sync.Mutex // staging; taken after the partitions of the entry
+	lsn       frame.LSN  // of the newest staged frame
+	synced    frame.LSN  // everything up to it is durable
+	block     *core.Block
+	blocks    []*core.Block // in the order of staging: those that tails refer to
+	open      *pending
+	reserved  reservation
+	staged    int64 // records ever
+	durable   int64 // of these, synced
+	unsynced  int64 // bytes written or staged, not synced
+	always    uint64
+	unspilled int64
+	dirty     []*core.Partition // that have unspilled frames
+	room      chan struct{}     // closed when room is made; nil while nobody waits
+	mark      mark
+
+	commits, syncs atomic.Int64
+}
+
+// pending is a group being staged or committed.
+type pending struct {
+	*core.Group
+	number   uint64
+	extents  []extent
+	bytes    int64
+	entries  int
+	records  int64
+	staged   int64 // records ever staged when the group was sealed
+	sync     bool
+	interval time.Duration
+	last     frame.LSN
+}
+
+// extent is bytes of a block that go to the journal.
+type extent struct {
+	block    *core.Block
+	from, to int
+}
+
+// reservation is what appenders were promised and have not staged yet.
+type reservation struct{ bytes, records int64 }
+
+// mark is a place in the journal: everything up to lsn is in front of pos in slot seq.
+type mark struct {
+	lsn frame.LSN
+	seq uint64
+	pos int64
+}
+
+func newJournal(pool *core.Pool, r *ring, id identity, o Options, from mark) *journal {
+	j := &journal{
+		pool: pool, ring: r, id: id, hard: o.MemoryBytes / 2, soft: o.Tuning.SpillBytes,
+		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		lsn: from.lsn, synced: from.lsn, mark: from,
+	}
+	j.open = j.newPending(1)
+	return j
+}
+
+func (j *journal) newPending(number uint64) *pending {
+	return &pending{Group: core.NewGroup(), number: number}
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// Room implements core.Backend: it waits until memory and the open group can take e. Entries without records wait for no memory.
+func (j *journal) Room(ctx context.Context, e *core.Entry) error {
+	if err := ctx.Err(); err != nil {
+		return core.NoRoom(err)
+	}
+	records := count(e)
+	if records > maxGroupRecs {
+		return &storage.LimitError{What: "number of records in an entry", Size: records, Max: maxGroupRecs}
+	}
+	for {
+		wait := j.reserve(int64(e.Bytes), records, e.Small())
+		if wait == nil {
+			return nil
+		}
+		signal(j.kick)
+		select {
+		case <-wait:
+		case <-j.core.Stopped():
+			return j.core.StopCause()
+		case <-ctx.Done():
+			return core.NoRoom(ctx.Err())
+		}
+		if err := j.core.Writable(); err != nil {
+			return err
+		}
+	}
+}
+
+func count(e *core.Entry) (records int64) {
+	for i := range e.Frames {
+		records += int64(e.Frames[i].Header.Count)
+	}
+	return records
+}
+
+// reserve returns nil when e may be staged, else a channel to wait on.
+func (j *journal) reserve(bytes, records int64, small bool) <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r, g := &j.reserved, j.open
+	memory := small || j.unspilled+r.bytes+bytes <= j.hard || j.unspilled+r.bytes == 0
+	group := g.bytes+r.bytes+bytes <= maxGroup && g.records+r.records+records <= maxGroupRecs || g.bytes+r.bytes == 0
+	if memory && group {
+		r.bytes += bytes
+		r.records += records
+		return nil
+	}
+	if j.room == nil {
+		j.room = make(chan struct{})
+	}
+	return j.room
+}
+
+// roomMade wakes those who wait in Room. mu is held.
+func (j *journal) roomMade() {
+	if j.room != nil {
+		close(j.room)
+		j.room = nil
+	}
+}
+
+// Stage implements core.Backend.
+func (j *journal) Stage(e *core.Entry) (bool, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	g := j.open
+	for i := range e.Frames {
+		f := &e.Frames[i]
+		j.lsn++
+		f.Header.LSN = j.lsn
+		f.Header.SyncedBack = back(j.lsn, j.synced)
+		j.place(g, f, e.Seal(f))
+		g.records += int64(f.Header.Count)
+	}
+	g.Add(e, g.number)
+	g.entries++
+	g.bytes += int64(e.Bytes)
+	g.last = j.lsn
+	j.demand(g, e)
+	j.reserved.bytes -= int64(e.Bytes)
+	j.reserved.records -= count(e)
+	e.Group = g.Group
+	if g.entries == 1 {
+		signal(j.wake)
+	}
+	return false, nil
+}
+
+// place copies a frame into memory and notes where it is.
+func (j *journal) place(g *pending, f *core.Frame, raw []byte) {
+	b, pos := j.hold(f.Part, raw)
+	if n := len(g.extents); n > 0 && g.extents[n-1].block == b && g.extents[n-1].to == pos {
+		g.extents[n-1].to += len(raw)
+	} else {
+		b.Retain()
+		g.extents = append(g.extents, extent{b, pos, pos + len(raw)})
+	}
+	if f.Part != nil {
+		f.Push(b, pos+frame.HeaderSize)
+	}
+}
+
+// hold copies a frame of p, or of no partition, into memory. mu is held.
+func (j *journal) hold(p *core.Partition, raw []byte) (b *core.Block, pos int) {
+	if j.block == nil || !j.block.Room(len(raw)) {
+		j.block = j.pool.Get(len(raw))
+		j.blocks = append(j.blocks, j.block)
+	}
+	b = j.block
+	pos = b.Put(raw)
+	if p == nil {
+		return b, pos
+	}
+	b.Touch(p)
+	if !p.Listed {
+		p.Listed = true
+		j.dirty = append(j.dirty, p)
+	}
+	p.Pending += int64(len(raw))
+	j.unspilled += int64(len(raw))
+	return b, pos
+}
+
+// demand decides whether the group is synced.
+func (j *journal) demand(g *pending, e *core.Entry) {
+	j.staged += count(e)
+	j.unsynced += int64(e.Bytes)
+	if e.Sync {
+		g.sync = true
+		j.always = g.number
+	}
+	recent := j.always != 0 && g.number-j.always < 1024
+	if j.staged-j.durable >= offsetJump/2 || recent && j.unsynced > maxAhead {
+		g.sync = true
+	}
+	if d := time.Duration(e.Interval); d > 0 && (g.interval == 0 || d < g.interval) {
+		g.interval = d
+	}
+}
+
+// back is how far synced lies behind lsn. LSNs of an earlier epoch are durable when an epoch begins.
+func back(lsn, synced frame.LSN) uint32 {
+	return uint32(min(uint64(lsn-synced), 1<<32-1))
+}
+
+// Wait implements core.Backend.
+func (j *journal) Wait(ctx context.Context, e *core.Entry) error {
+	g := e.Group
+	select {
+	case <-g.Done:
+		if g.Err != nil {
+			return errors.Join(storage.ErrIndeterminate, g.Err)
+		}
+		return nil
+	default:
+	}
+	select {
+	case <-g.Done:
+		if g.Err != nil {
+			return errors.Join(storage.ErrIndeterminate, g.Err)
+		}
+		return nil
+	case <-ctx.Done():
+		return errors.Join(storage.ErrIndeterminate, ctx.Err())
+	}
+}
+
+// takeDirty returns the partitions with unspilled frames and how many bytes each has. Each stays listed until it has none.
+func (j *journal) takeDirty() map[*core.Partition]int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := make(map[*core.Partition]int64, len(j.dirty))
+	kept := j.dirty[:0]
+	for _, p := range j.dirty {
+		if p.Listed = p.Pending > 0; p.Listed {
+			m[p] = p.Pending
+			kept = append(kept, p)
+		}
+	}
+	clear(j.dirty[len(kept):])
+	j.dirty = kept
+	return m
+}
+
+// spilled says that bytes of p are in a segment now.
+func (j *journal) spilled(p *core.Partition, bytes int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p.Pending -= bytes
+	j.unspilled -= bytes
+	j.roomMade()
+}
+
+// oldest returns the block that was staged first, if all its frames are spilled and it is not in use for staging; and takes it off the list.
+func (j *journal) oldest() *core.Block {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.blocks) == 0 || j.blocks[0] == j.block || j.blocks[0].Unspilled.Load() > 0 {
+		return nil
+	}
+	b := j.blocks[0]
+	j.blocks[0] = nil
+	j.blocks = j.blocks[1:]
+	return b
+}

@@ -1,0 +1,222 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
+	"github.com/leatmq/leat/storage/internal/vfs"
+)
+
+// keeper is the goroutine behind the committer: it spills, evicts, and makes checkpoints. What a checkpoint syncs and writes is done by a
+// second goroutine, one at a time, so that spilling goes on meanwhile.
+type keeper struct {
+	spiller
+	core  *core.Core
+	ring  *ring
+	files [2]vfs.File // of the checkpoints
+	next  int         // which of them is written next
+	made  checkpoint  // the newest durable one; its header fields only
+	last  frame.LSN   // of the epochs before
+	every time.Duration
+	cache int64 // bytes of memory above which what is spilled is evicted
+
+	busy        chan struct{} // has a value while no checkpoint is under way
+	quit, done  chan struct{}
+	err         error      // of a checkpoint under way; read after it took busy
+	mu          sync.Mutex // guards what Stats reads of changed state below
+	checkpoints atomic.Int64
+	spillCount  atomic.Int64
+}
+
+// run works until quit is closed.
+func (k *keeper) run() {
+	defer close(k.done)
+	var tick <-chan time.Time
+	if k.every > 0 {
+		t := time.NewTicker(k.every)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		timed := false
+		select {
+		case <-k.journal.kick:
+		case <-tick:
+			timed = true
+		case <-k.quit:
+			<-k.busy
+			return
+		}
+		if k.core.StopCause() != nil {
+			continue
+		}
+		if err := k.turn(timed); err != nil {
+			k.core.Stop(err)
+			k.ring.stop()
+		}
+	}
+}
+
+// turn does what is due.
+func (k *keeper) turn(timed bool) error {
+	if k.journal.pressed() {
+		if err := k.relieve(k.journal.soft / 2); err != nil {
+			return err
+		}
+	}
+	k.evict(k.cache)
+	k.spillCount.Store(k.spills)
+	total, used, starved := k.ring.usage()
+	if starved || used > k.ring.budget/2 || timed && k.core.State.Applied() > k.made.applied {
+		return k.begin()
+	}
+	if total > used {
+		return nil
+	}
+	return k.ring.ahead()
+}
+
+// begin starts a checkpoint, unless one is under way: that one kicks the keeper when it ends.
+func (k *keeper) begin() error {
+	select {
+	case <-k.busy:
+	default:
+		return nil
+	}
+	if k.err != nil {
+		err := k.err
+		k.busy <- struct{}{}
+		return err
+	}
+	c, dirty, err := k.capture(false)
+	if err != nil {
+		k.busy <- struct{}{}
+		return err
+	}
+	go func() {
+		if err := k.complete(c, dirty); err != nil {
+			k.err = err
+			k.core.Stop(err)
+			k.ring.stop()
+		}
+		k.busy <- struct{}{}
+		signal(k.journal.kick)
+	}()
+	return nil
+}
+
+// capture takes the committed state at one point of the journal: cursors first, together with their LSN, then segments, once they
+// have all records up to that LSN and none beyond.
+func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
+	from := k.journal.marked()
+	cursors, applied := k.core.State.Capture()
+	if err := k.all(applied); err != nil {
+		return nil, nil, err
+	}
+	dirty := make([]*segment.Segment, 0, len(k.changed))
+	for s := range k.changed {
+		if !s.Meta().Sealed {
+			if err := s.Align(); err != nil {
+				return nil, nil, err
+			}
+		}
+		dirty = append(dirty, s)
+	}
+	k.changed = map[*segment.Segment]struct{}{}
+	c := k.describe(cursors)
+	c.clean, c.applied, c.from, c.last = clean, applied, from, k.last
+	return c, dirty, nil
+}
+
+// describe builds the checkpoint of what the catalog, the segments and cursors are now.
+func (k *keeper) describe(cursors map[core.CursorKey][]byte) *checkpoint {
+	c := &checkpoint{id: k.made.id, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile}
+	c.groups = k.core.Catalog.Groups()
+	c.nextPart, c.nextGrp = k.core.Catalog.NextIDs()
+	byTopic := map[storage.PartitionID]int{}
+	for i, t := range k.core.Catalog.Topics() {
+		ts := topicState{topic: t, parts: make([]partState, t.Partitions)}
+		for n := range ts.parts {
+			id := t.Partition(n)
+			byTopic[id] = i
+			if h := k.parts.find(id); h != nil {
+				ts.parts[n] = h.state()
+			}
+		}
+		c.topics = append(c.topics, ts)
+	}
+	for key, body := range cursors {
+		t := &c.topics[byTopic[key.Partition]]
+		t.cursors = append(t.cursors, cursorState{key, body})
+	}
+	return c
+}
+
+func (h *history) state() partState {
+	s := partState{first: h.first, reach: h.reach()}
+	for _, seg := range h.list() {
+		s.segments = append(s.segments, seg.Meta())
+	}
+	return s
+}
+
+// complete makes what was captured durable, then the checkpoint itself, and then frees what neither it nor the one before it needs.
+func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
+	if err := syncAll(dirty); err != nil {
+		return fmt.Errorf("storage: syncing segments: %w", err)
+	}
+	if err := c.write(k.files[k.next]); err != nil {
+		return fmt.Errorf("storage: writing %s: %w", checkpointNames[k.next], err)
+	}
+	k.next = 1 - k.next
+	k.ring.release(min(k.made.from.seq, c.from.seq))
+	k.mu.Lock()
+	k.made = *c
+	k.made.groups, k.made.topics = nil, nil
+	k.mu.Unlock()
+	k.checkpoints.Add(1)
+	return nil
+}
+
+// syncers is how many segments are synced at once: beyond that a disk gains nothing.
+const syncers = 16
+
+func syncAll(segments []*segment.Segment) error {
+	var wg sync.WaitGroup
+	work := make(chan *segment.Segment)
+	errs := make([]error, min(syncers, len(segments)))
+	for i := range errs {
+		wg.Go(func() {
+			for s := range work {
+				errs[i] = errors.Join(errs[i], s.Sync())
+			}
+		})
+	}
+	for _, s := range segments {
+		work <- s
+	}
+	close(work)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// pressed tells whether so much is unspilled that the keeper should spill.
+func (j *journal) pressed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.unspilled >= j.soft || j.room != nil
+}
+
+// marked returns a place in the journal up to which everything is applied.
+func (j *journal) marked() mark {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mark
+}

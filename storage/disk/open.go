@@ -1,0 +1,400 @@
+package disk
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
+	"github.com/leatmq/leat/storage/internal/vfs"
+)
+
+// open brings the store to where its last owner left it: checkpoint, then journal, then a checkpoint of its own, in a new epoch. Nothing
+// that the old checkpoint needs is written over before the new one is durable, so an open that is cut short can be made again.
+func (st *Store) open() error {
+	base, target, err := st.newest()
+	if err != nil {
+		return err
+	}
+	if base == nil {
+		if base, err = st.initialise(); err != nil {
+			return err
+		}
+	}
+	slots, made, foreign, err := openSlots(st.fs, base.id)
+	if err != nil {
+		return err
+	}
+	st.report.Foreign = append(st.report.Foreign, foreign...)
+	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes)
+	st.ring.slots, st.ring.made = slots, made
+	st.report.Clean, st.report.Checkpoint = base.clean, int64(base.seq)
+
+	end, err := st.verify(base)
+	if err != nil {
+		return err
+	}
+	if err := st.build(base, end, target); err != nil {
+		return err
+	}
+	st.restore(base)
+	if err := st.leftovers(base); err != nil {
+		return err
+	}
+	if err := st.replay(base, end); err != nil {
+		return err
+	}
+	if !base.clean || end.crossed {
+		st.jump()
+	}
+	st.clamp()
+	return st.begin()
+}
+
+// newest returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.
+func (st *Store) newest() (*checkpoint, int, error) {
+	var best *checkpoint
+	target := 0
+	for i, name := range checkpointNames {
+		c, err := readCheckpoint(st.fs, name)
+		if errors.Is(err, errCheckpoint) {
+			continue
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("storage: %s: %w", name, err)
+		}
+		if best == nil || c.seq > best.seq {
+			best, target = c, 1-i
+		}
+	}
+	if best != nil {
+		return best, target, nil
+	}
+	used, err := st.used()
+	if err == nil && used != "" {
+		err = &storage.DamageError{File: checkpointNames[0], Reason: "neither checkpoint is whole, but " + used + " holds records"}
+	}
+	return nil, 0, err
+}
+
+// used returns the name of a file that was used for records, "" if there is none: a directory with neither checkpoint nor records is new,
+// since the first checkpoint is the last thing that its making writes.
+func (st *Store) used() (string, error) {
+	infos, err := st.fs.List(journalDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("storage: journal: %w", err)
+	}
+	for _, info := range infos {
+		name := journalDir + "/" + info.Name
+		b, err := readHead(st.fs, name)
+		if err != nil {
+			return "", fmt.Errorf("storage: journal: %w", err)
+		}
+		if string(b) == slotMagic {
+			return name, nil
+		}
+	}
+	segments, err := st.fs.List(segmentDir)
+	if err == nil && len(segments) > 0 {
+		return segmentDir + "/" + segments[0].Name, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return "", err
+}
+
+// readHead reads what shows whether a slot was ever in use.
+func readHead(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name, vfs.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, len(slotMagic))
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+const segmentDir = "seg"
+
+// initialise makes the files of a new store, durable but for the checkpoint that says so.
+func (st *Store) initialise() (*checkpoint, error) {
+	st.report.New = true
+	id := identity{store: random(), seed: frame.Seed(random())}
+	for _, dir := range []string{journalDir, segmentDir} {
+		if err := st.fs.Mkdir(dir); err != nil {
+			return nil, fmt.Errorf("storage: new directory: %w", err)
+		}
+	}
+	for i := range st.opt.Tuning.Slots {
+		if err := st.firstSlot(fmt.Sprintf("%s/%02d", journalDir, i)); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range checkpointNames {
+		f, err := createAnew(st.fs, name)
+		if err == nil {
+			err = errors.Join(zero(f, 0, minCheckpoint), f.Close())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("storage: new checkpoint: %w", err)
+		}
+	}
+	if err := errors.Join(st.fs.SyncDir(journalDir), st.fs.SyncDir(".")); err != nil {
+		return nil, fmt.Errorf("storage: new directory: %w", err)
+	}
+	return &checkpoint{id: id, clean: true, nextFile: 1, from: mark{seq: 0}}, nil
+}
+
+func (st *Store) firstSlot(name string) error {
+	if err := removeIfThere(st.fs, name); err != nil {
+		return fmt.Errorf("storage: new journal file: %w", err)
+	}
+	s, err := makeSlot(st.fs, name, st.opt.Tuning.SlotBytes)
+	if err != nil {
+		return err
+	}
+	return s.file.Close()
+}
+
+// createAnew creates a file in place of what an interrupted initialisation left.
+func createAnew(fsys vfs.FS, name string) (vfs.File, error) {
+	if err := removeIfThere(fsys, name); err != nil {
+		return nil, err
+	}
+	return fsys.Create(name)
+}
+
+func removeIfThere(fsys vfs.FS, name string) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func random() uint64 {
+	var b [8]byte
+	for {
+		rand.Read(b[:]) // never fails
+		if n := binary.LittleEndian.Uint64(b[:]); uint32(n) != 0 {
+			return n
+		}
+	}
+}
+
+// verify finds where the journal ends, without applying anything.
+func (st *Store) verify(c *checkpoint) (*scan, error) {
+	s := newScan(c, st.ring.slots)
+	if err := s.run(nil); err != nil {
+		return nil, err
+	}
+	if c.clean && s.entries == 0 {
+		return s, nil
+	}
+	cut, err := s.judge()
+	st.report.CutBytes = cut
+	return s, err
+}
+
+// build makes the parts of the store, for the epoch after all that were seen.
+func (st *Store) build(c *checkpoint, end *scan, target int) error {
+	o := st.opt
+	epoch, seq := max(c.epoch, end.epoch), max(c.from.seq, end.at.seq)
+	for _, s := range st.ring.slots {
+		epoch, seq = max(epoch, s.epoch), max(seq, s.seq)
+	}
+	epoch++
+	if epoch > frame.MaxEpoch {
+		return fmt.Errorf("%w: the directory was opened too often", storage.ErrFormat)
+	}
+	st.pool = core.NewPool(o.MemoryBytes / 4)
+	st.segments = segment.NewDir(st.fs, segment.Identity{Store: c.id.store, Seed: c.id.seed}, o.Tuning.OpenFiles)
+	from := mark{lsn: frame.At(epoch, 0), seq: seq + 1, pos: sector}
+	st.journal = newJournal(st.pool, st.ring, c.id, o, from)
+	st.core = core.New(st.journal)
+	st.core.SetSeed(c.id.seed)
+	st.journal.core = st.core
+	st.Face = st.core.Face()
+	st.keeper = &keeper{
+		spiller: spiller{
+			journal: st.journal, segments: st.segments, parts: &histories{by: map[storage.PartitionID]*history{}},
+			limit: o.Tuning.SegmentBytes, epoch: epoch, nextFile: c.nextFile, changed: map[*segment.Segment]struct{}{},
+		},
+		core: st.core, ring: st.ring, last: end.last, made: *c, next: target, every: o.Tuning.CheckpointEvery, cache: o.MemoryBytes / 2,
+		busy: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	st.keeper.busy <- struct{}{}
+	for i, name := range checkpointNames {
+		f, err := st.fs.Open(name, vfs.ReadWrite)
+		if errors.Is(err, fs.ErrNotExist) {
+			f, err = st.fs.Create(name)
+		}
+		if err != nil {
+			return fmt.Errorf("storage: %s: %w", name, err)
+		}
+		st.keeper.files[i] = f
+	}
+	return nil
+}
+
+// restore puts the checkpoint's state in place.
+func (st *Store) restore(c *checkpoint) {
+	st.core.Catalog.ReserveIDs(c.nextPart, c.nextGrp)
+	for _, g := range c.groups {
+		st.core.Catalog.AddGroup(g)
+	}
+	for i := range c.topics {
+		t := &c.topics[i]
+		st.core.Catalog.AddTopic(t.topic)
+		for n := range t.parts {
+			st.restorePartition(t.topic.Partition(n), &t.parts[n])
+		}
+		for _, cur := range t.cursors {
+			st.core.State.Set(cur.key, cur.body)
+		}
+	}
+	c.topics, c.groups = nil, nil
+}
+
+func (st *Store) restorePartition(id storage.PartitionID, s *partState) {
+	if s.reach.next == 0 {
+		return
+	}
+	p := st.core.Catalog.Partition(id)
+	h := &history{part: p, first: s.first, base: s.reach}
+	for _, m := range s.segments {
+		h.segments = append(h.segments, st.segments.Open(id, m))
+	}
+	st.keeper.parts.by[id] = h
+	p.Restore(s.first, s.reach.next, s.reach.records, s.reach.time, h)
+}
+
+// replay applies the journal between the checkpoint and its end, which verify found.
+func (st *Store) replay(c *checkpoint, end *scan) error {
+	st.report.Entries, st.report.Records = end.entries, end.records
+	if end.entries == 0 {
+		return nil
+	}
+	r := &replay{st: st, after: c.applied}
+	return newScan(c, st.ring.slots).run(r.frame)
+}
+
+// jump raises all partitions whose records may have been seen, and lost since, because they were not synced: their
+// offsets are not used again.
+func (st *Store) jump() {
+	for _, p := range st.core.Catalog.Partitions() {
+		if p == nil || p.Policy == storage.SyncAlways {
+			continue
+		}
+		if next := p.Marks().Next; next <= math.MaxInt64-offsetJump {
+			st.raise(p, next+offsetJump)
+		}
+	}
+}
+
+// clamp raises partitions above cursors that are ahead of them, which only damage explains: no new record is taken for one that
+// is done.
+func (st *Store) clamp() {
+	cursors, _ := st.core.State.Capture()
+	for key, body := range cursors {
+		c, err := frame.DecodeCursor(body, uint32(key.Partition))
+		if err != nil {
+			continue // cannot be: it was checked when it was read
+		}
+		end := c.Floor
+		if n := len(c.Done); n > 0 {
+			end = c.Done[n-1].To
+		}
+		p := st.core.Catalog.Partition(key.Partition)
+		if end > p.Marks().Next {
+			st.raise(p, end)
+			st.report.Raised = append(st.report.Raised, p.ID)
+		}
+	}
+}
+
+func (st *Store) raise(p *core.Partition, next int64) {
+	p.Raise(next)
+	h := st.keeper.parts.of(p)
+	h.base.next = max(h.base.next, next)
+}
+
+// committer returns the one of the store's epoch.
+func (st *Store) committer() *committer {
+	j := st.journal
+	return &committer{journal: j, seq: j.mark.seq - 1, prev: st.keeper.last, epoch: st.keeper.epoch}
+}
+
+// begin makes the first checkpoint of the epoch: everything that was replayed is in segments, written anew and synced, before anyone sees it.
+func (st *Store) begin() error {
+	k := st.keeper
+	if err := k.all(maxLSN); err != nil {
+		return fmt.Errorf("storage: recovering: %w", err)
+	}
+	st.core.State.SetApplied(frame.At(k.epoch, 0))
+	c, dirty, err := k.capture(false)
+	if err != nil {
+		return fmt.Errorf("storage: recovering: %w", err)
+	}
+	if err := k.complete(c, dirty); err != nil {
+		return err
+	}
+	return st.removeLeftovers()
+}
+
+// leftovers looks for segment files that an owner who did not close has made behind its last checkpoint c. All their records are in
+// the journal. Files that no checkpoint explains are foreign.
+func (st *Store) leftovers(c *checkpoint) error {
+	if c.clean {
+		return nil
+	}
+	found, foreign, err := st.segments.Scan()
+	if err != nil {
+		return fmt.Errorf("storage: segments: %w", err)
+	}
+	st.report.Foreign = append(st.report.Foreign, foreign...)
+	for _, name := range foreign { // a header that a power cut has swallowed proves nothing, but the name is taken
+		var p, file uint64
+		if _, err := fmt.Sscanf(name, segmentDir+"/%8x/%16x", &p, &file); err == nil && file < math.MaxUint64 {
+			st.keeper.nextFile = max(st.keeper.nextFile, file+1)
+		}
+	}
+	known := st.keeper.parts.files()
+	for _, f := range found {
+		st.keeper.nextFile = max(st.keeper.nextFile, f.File+1)
+		switch {
+		case known[f.File]:
+		case f.File >= c.nextFile:
+			st.orphans = append(st.orphans, f)
+		default:
+			st.report.Foreign = append(st.report.Foreign, f.Name)
+		}
+	}
+	return nil
+}
+
+// removeLeftovers removes them, now that another checkpoint is durable.
+func (st *Store) removeLeftovers() error {
+	for _, f := range st.orphans {
+		if err := st.segments.Remove(f); err != nil {
+			return fmt.Errorf("storage: leftover segment: %w", err)
+		}
+	}
+	st.report.Leftovers = len(st.orphans)
+	st.orphans = nil
+	return nil
+}

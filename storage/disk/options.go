@@ -1,0 +1,76 @@
+package disk
+
+import (
+	"time"
+
+	"github.com/leatmq/leat/storage"
+)
+
+// Options of a store on disk. The zero value is the safe default.
+type Options struct {
+	// MemoryBytes bounds the memory for records: half of it for those that wait to be copied to segments, half for those that are
+	// kept to be read again. An append waits for room. 0: 128 MiB; at least 8 MiB.
+	MemoryBytes int64
+	// Tuning is for tests, and for machines that are very small or very large.
+	Tuning Tuning
+}
+
+// Tuning sets sizes that are right by default.
+type Tuning struct {
+	SlotBytes       int64         // of the first journal files; 0: 1 MiB; at least 64 KiB
+	Slots           int           // how many of them a new directory gets; 0: 4; at least 2
+	JournalBytes    int64         // what the journal may grow to; from its half on, a checkpoint is made; 0: 512 MiB; at least four slots
+	SegmentBytes    int64         // what a segment file grows to; 0: 64 MiB; at least 64 KiB
+	SpillBytes      int64         // what may wait in memory before it is copied to segments; 0: a quarter of MemoryBytes, at most 32 MiB
+	CheckpointEvery time.Duration // between checkpoints while something changes; 0: 60 s; negative: no timer
+	OpenFiles       int           // segment files held open; 0: 1024
+}
+
+const (
+	minMemory    = 8 << 20
+	minSlot      = 64 << 10
+	maxSlot      = 64 << 20
+	maxGroup     = 32 << 20 // bytes of one group; Invariant: fits a slot of maxSlot
+	maxGroupRecs = 1 << 18
+	// Records that are not synced yet are bounded by offsetJump in the whole store, so that after an unclean stop numbering can go on
+	// behind all offsets that anyone may have seen: a sync is forced at half of it, while one group may be on its way and one being staged.
+	offsetJump = 1 << 20
+	maxAhead   = 4 << 20 // unsynced bytes while a SyncAlways topic is active, so that its syncs stay short
+)
+
+// withDefaults fills in what is zero and refuses what cannot be.
+func (o Options) withDefaults() (Options, error) {
+	t := &o.Tuning
+	fill(&o.MemoryBytes, 128<<20)
+	fill(&t.SlotBytes, 1<<20)
+	fill(&t.Slots, 4)
+	fill(&t.JournalBytes, max(512<<20, 4*t.SlotBytes))
+	fill(&t.SegmentBytes, 64<<20)
+	fill(&t.SpillBytes, min(o.MemoryBytes/4, 32<<20))
+	fill(&t.CheckpointEvery, 60*time.Second)
+	switch {
+	case o.MemoryBytes < minMemory:
+		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)
+	case t.SlotBytes < minSlot || t.SlotBytes > maxSlot || t.SlotBytes%sector != 0:
+		return o, tooSmall("Tuning.SlotBytes", t.SlotBytes, minSlot)
+	case t.Slots < 2:
+		return o, tooSmall("Tuning.Slots", int64(t.Slots), 2)
+	case t.JournalBytes < 4*t.SlotBytes:
+		return o, tooSmall("Tuning.JournalBytes", t.JournalBytes, 4*t.SlotBytes)
+	case t.SegmentBytes < minSlot:
+		return o, tooSmall("Tuning.SegmentBytes", t.SegmentBytes, minSlot)
+	case t.SpillBytes < 0 || t.SpillBytes > o.MemoryBytes/2:
+		return o, tooSmall("Tuning.SpillBytes", t.SpillBytes, 1)
+	}
+	return o, nil
+}
+
+func fill[T int | int64 | time.Duration](field *T, def T) {
+	if *field == 0 {
+		*field = def
+	}
+}
+
+func tooSmall(what string, size, least int64) error {
+	return &storage.LimitError{What: what + " out of range (at least the second figure)", Size: size, Max: least}
+}

@@ -1,0 +1,80 @@
+package disk
+
+import (
+	"fmt"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
+)
+
+// replay applies what the journal has behind the checkpoint: records go to memory and on to segments, as if they had just been committed.
+type replay struct {
+	st    *Store
+	after frame.LSN // up to it, the checkpoint has everything
+}
+
+// frame applies one frame; it is called for whole entries only, in their order.
+func (r *replay) frame(h *frame.Header, raw []byte) error {
+	if h.LSN <= r.after {
+		return nil
+	}
+	body := raw[frame.HeaderSize : frame.HeaderSize+int(h.BodyLen)]
+	var err error
+	switch h.Kind {
+	case frame.Batch:
+		err = r.batch(h, raw)
+	case frame.Cursor:
+		err = r.cursor(h, body)
+	case frame.Topic:
+		var t storage.Topic
+		if t, err = frame.DecodeTopic(body); err == nil {
+			r.st.core.Catalog.AddTopic(t)
+		}
+	case frame.Group:
+		var g storage.Group
+		if g, err = frame.DecodeGroup(body); err == nil {
+			r.st.core.Catalog.AddGroup(g)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("storage: replaying frame %x of the journal: %w", uint64(h.LSN), err)
+	}
+	r.st.core.State.SetApplied(h.LSN)
+	return nil
+}
+
+func (r *replay) batch(h *frame.Header, raw []byte) error {
+	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	if p == nil {
+		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+	}
+	j := r.st.journal
+	if j.unspilled > 0 && j.unspilled+int64(len(raw)) > j.soft {
+		if err := r.st.keeper.relieve(j.soft / 2); err != nil {
+			return err
+		}
+		r.st.keeper.evict(r.st.keeper.cache)
+	}
+	return j.restore(p, h, raw)
+}
+
+func (r *replay) cursor(h *frame.Header, body []byte) error {
+	c, err := frame.DecodeCursor(body, h.Partition)
+	if err != nil {
+		return err
+	}
+	if r.st.core.Catalog.Partition(c.Partition) == nil {
+		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+	}
+	r.st.core.State.Set(core.CursorKey{Group: c.Group, Partition: c.Partition}, append([]byte(nil), body...))
+	return nil
+}
+
+// restore stages a frame that is in the journal already, and commits it.
+func (j *journal) restore(p *core.Partition, h *frame.Header, raw []byte) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	b, pos := j.hold(p, raw)
+	return p.Recover(h, b, pos+frame.HeaderSize)
+}

@@ -1,0 +1,183 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/leatmq/leat/storage/internal/vfs"
+)
+
+const journalDir = "journal"
+
+// ring is the journal's slots: those in use, whose frames are needed to recover, and those that may be written over.
+type ring struct {
+	fs     vfs.FS
+	budget int64
+
+	mu      sync.Mutex
+	changed *sync.Cond // a slot became free, or stopped was set
+	slots   []*slot    // guarded by mu
+	made    int        // guarded by mu: number of the next file
+	starved bool       // guarded by mu: the committer waits for a slot
+	stopped bool       // guarded by mu
+	making  bool       // guarded by mu
+}
+
+func newRing(fs vfs.FS, budget int64) *ring {
+	r := &ring{fs: fs, budget: budget}
+	r.changed = sync.NewCond(&r.mu)
+	return r
+}
+
+var errRingStopped = errors.New("storage: the journal is closing")
+
+// take puts the largest free slot with room for need bytes of frames into use, or makes one, or waits for one: kick is
+// called before it waits.
+func (r *ring) take(need int64, use slotUse, kick func()) (*slot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		s, biggest := r.find(need + sector)
+		if s != nil {
+			s.slotUse = use
+			return s, nil
+		}
+		if r.stopped {
+			return nil, errRingStopped
+		}
+		if size := r.mayMake(biggest, need+sector); size > 0 && !r.making {
+			if err := r.makeLocked(size); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		r.starved = true
+		r.mu.Unlock()
+		kick()
+		r.mu.Lock()
+		if s, _ := r.find(need + sector); s == nil && !r.stopped {
+			r.changed.Wait()
+		}
+		r.starved = false
+	}
+}
+
+// mayMake returns the size of the slot to make for least bytes, 0 if the budget says to wait. A slot beyond the budget is made when no wait would
+// end: when none is large enough but the one that was written last, which no checkpoint frees.
+func (r *ring) mayMake(biggest, least int64) int64 {
+	if size := nextSize(biggest, least); r.total()+size <= r.budget {
+		return size
+	}
+	newest := uint64(0)
+	for _, s := range r.slots {
+		newest = max(newest, s.seq)
+	}
+	for _, s := range r.slots {
+		if s.size >= least && s.seq != newest {
+			return 0
+		}
+	}
+	return nextSize(0, least)
+}
+
+func (r *ring) find(size int64) (best *slot, biggest int64) {
+	for _, s := range r.slots {
+		biggest = max(biggest, s.size)
+		if s.seq == 0 && s.size >= size && (best == nil || s.size > best.size) {
+			best = s
+		}
+	}
+	return best, biggest
+}
+
+// nextSize doubles the largest slot, up to maxSlot, and further only for what would not fit.
+func nextSize(biggest, least int64) int64 {
+	size := min(max(2*biggest, minSlot), maxSlot)
+	for size < least {
+		size *= 2
+	}
+	return size
+}
+
+// makeLocked adds a free slot. mu is held, and released during the I/O.
+func (r *ring) makeLocked(size int64) error {
+	name := fmt.Sprintf("%s/%02d", journalDir, r.made)
+	r.made++
+	r.making = true
+	r.mu.Unlock()
+	s, err := makeSlot(r.fs, name, size)
+	if err == nil {
+		err = r.fs.SyncDir(journalDir)
+	}
+	r.mu.Lock()
+	r.making = false
+	r.changed.Broadcast()
+	if err != nil {
+		return fmt.Errorf("storage: journal file %s: %w", name, err)
+	}
+	r.slots = append(r.slots, s)
+	return nil
+}
+
+// ahead makes a free slot if there is none and the budget allows one, so that the committer need not wait for it.
+func (r *ring) ahead() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, biggest := r.find(0)
+	size := nextSize(biggest, 0)
+	if s != nil || r.making || r.stopped || r.total()+size > r.budget {
+		return nil
+	}
+	return r.makeLocked(size)
+}
+
+// release frees the slots whose use has a sequence number below seq.
+func (r *ring) release(seq uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.slots {
+		if s.seq != 0 && s.seq < seq {
+			s.seq = 0
+		}
+	}
+	r.changed.Broadcast()
+}
+
+// stop ends all waits.
+func (r *ring) stop() {
+	r.mu.Lock()
+	r.stopped = true
+	r.changed.Broadcast()
+	r.mu.Unlock()
+}
+
+func (r *ring) total() (bytes int64) {
+	for _, s := range r.slots {
+		bytes += s.size
+	}
+	return bytes
+}
+
+// usage returns the bytes of all slots and of those in use, and whether the committer waits for one.
+func (r *ring) usage() (total, used int64, starved bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.slots {
+		if s.seq != 0 {
+			used += s.size
+		}
+	}
+	return r.total(), used, r.starved
+}
+
+func (r *ring) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, s := range r.slots {
+		errs = append(errs, s.file.Close())
+	}
+	r.slots = nil
+	return errors.Join(errs...)
+}

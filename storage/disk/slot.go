@@ -1,0 +1,109 @@
+package disk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/vfs"
+)
+
+// sector is what the engine takes for the unit that a disk may tear: what was synced is never rewritten within one.
+const sector = 4096
+
+// A slot is a file of the journal, written over and over: blocks that were written once are much cheaper to sync. It begins with
+// a header of one sector, written when the slot is taken into use:
+//
+//	 0- 7  "leatslot"
+//	 8-11  format version, 1
+//	12-15  seed of all other sums
+//	16-23  store
+//	24-31  sequence number of this use
+//	32-35  epoch            36-39  zero
+//	40-47  LSN of the first frame
+//	48-55  LSN of the last frame before this slot, which may be of an earlier epoch
+//	56-59  CRC-32C of bytes 0-55
+//
+// Frames follow from byte 4096. A frame belongs to this use if its LSN is exactly the expected one.
+type slot struct {
+	name string
+	file vfs.File
+	size int64
+	slotUse
+}
+
+// slotUse is what a slot's header says of its present use.
+type slotUse struct {
+	seq         uint64 // 0: not in use
+	epoch       uint32
+	first, prev frame.LSN
+}
+
+const (
+	slotMagic   = "leatslot"
+	slotVersion = 1
+	slotHeader  = 60
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// identity is what all files of a store have in common.
+type identity struct {
+	store uint64
+	seed  frame.Seed
+}
+
+func (u slotUse) encode(id identity) []byte {
+	b := make([]byte, sector)
+	copy(b, slotMagic)
+	le := binary.LittleEndian
+	le.PutUint32(b[8:], slotVersion)
+	le.PutUint32(b[12:], uint32(id.seed))
+	le.PutUint64(b[16:], id.store)
+	le.PutUint64(b[24:], u.seq)
+	le.PutUint32(b[32:], u.epoch)
+	le.PutUint64(b[40:], uint64(u.first))
+	le.PutUint64(b[48:], uint64(u.prev))
+	le.PutUint32(b[56:], crc32.Checksum(b[:56], castagnoli))
+	return b
+}
+
+// decodeSlot reads a slot's header. ok is false for one that was never used, is damaged, or is another store's.
+func decodeSlot(b []byte, id identity) (u slotUse, ok bool) {
+	le := binary.LittleEndian
+	if len(b) < slotHeader || string(b[:8]) != slotMagic || le.Uint32(b[56:]) != crc32.Checksum(b[:56], castagnoli) ||
+		le.Uint32(b[8:]) != slotVersion || le.Uint64(b[16:]) != id.store {
+		return slotUse{}, false
+	}
+	return slotUse{
+		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]),
+		first: frame.LSN(le.Uint64(b[40:])), prev: frame.LSN(le.Uint64(b[48:])),
+	}, true
+}
+
+// makeSlot creates a slot file, written once with zeros and synced; its name is durable after a sync of the directory.
+func makeSlot(fs vfs.FS, name string, size int64) (*slot, error) {
+	f, err := fs.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("storage: new journal file: %w", err)
+	}
+	if err := zero(f, 0, size); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("storage: new journal file: %w", err)
+	}
+	return &slot{name: name, file: f, size: size}, nil
+}
+
+// zero writes zeros and syncs them.
+func zero(f vfs.File, from, to int64) error {
+	zeros := make([]byte, min(to-from, 1<<20))
+	for at := from; at < to; {
+		n := min(int64(len(zeros)), to-at)
+		if _, err := f.WriteAt(zeros[:n], at); err != nil {
+			return err
+		}
+		at += n
+	}
+	return f.SyncData()
+}

@@ -1,0 +1,177 @@
+package disk
+
+import (
+	"errors"
+	"sort"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
+)
+
+// spiller copies committed frames, unchanged, from memory to the segments of their partitions, and gives memory back. It is used by one
+// goroutine at a time.
+type spiller struct {
+	journal  *journal
+	segments *segment.Dir
+	parts    *histories
+	limit    int64  // size of a segment
+	epoch    uint32 // of this open
+	nextFile uint64 // ID of the next segment file
+
+	buf     []byte
+	changed map[*segment.Segment]struct{} // appended to since the last checkpoint took them
+	spills  int64
+}
+
+// spillChunk is what is written to a segment at once, and what is held under a partition's lock to copy it.
+const spillChunk = 256 << 10
+
+// relieve spills the partitions with the most unspilled bytes first until at most target bytes are left.
+func (s *spiller) relieve(target int64) error {
+	dirty := s.journal.takeDirty()
+	parts := make([]*core.Partition, 0, len(dirty))
+	left := int64(0)
+	for p, n := range dirty {
+		parts = append(parts, p)
+		left += n
+	}
+	sort.Slice(parts, func(a, b int) bool {
+		if dirty[parts[a]] != dirty[parts[b]] {
+			return dirty[parts[a]] > dirty[parts[b]]
+		}
+		return parts[a].ID < parts[b].ID
+	})
+	for _, p := range parts {
+		if left <= target {
+			return nil
+		}
+		n, err := s.partition(p, maxLSN)
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+const maxLSN = frame.LSN(1<<64 - 1)
+
+// all spills everything that was committed with an LSN up to limit.
+func (s *spiller) all(limit frame.LSN) error {
+	dirty := s.journal.takeDirty()
+	parts := make([]*core.Partition, 0, len(dirty))
+	for p := range dirty {
+		parts = append(parts, p)
+	}
+	sort.Slice(parts, func(a, b int) bool { return parts[a].ID < parts[b].ID })
+	for _, p := range parts {
+		if _, err := s.partition(p, limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partition spills p's committed frames with an LSN up to limit, and returns how many bytes they were.
+func (s *spiller) partition(p *core.Partition, limit frame.LSN) (spilled int64, err error) {
+	for {
+		frames, hs := p.Spillable(s.buf[:0], limit, spillChunk)
+		if len(hs) == 0 {
+			return spilled, nil
+		}
+		if cap(frames) <= 2*spillChunk {
+			s.buf = frames
+		}
+		if err := s.append(p, frames, hs); err != nil {
+			return spilled, err
+		}
+		n := p.Spilled(len(hs))
+		s.journal.spilled(p, n)
+		spilled += n
+		s.spills++
+	}
+}
+
+// append writes frames to the active segment of p, or to a new one: where offsets leave a gap, so that within a segment they count.
+func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) error {
+	h := s.parts.of(p)
+	for len(hs) > 0 {
+		n, size := contiguous(hs)
+		seg, err := s.target(h, hs[0].Base, size)
+		if err != nil {
+			return err
+		}
+		if err := seg.Append(frames[:size]); err != nil {
+			var damage *storage.DamageError
+			if !errors.As(err, &damage) || seg.Meta().Count == 0 {
+				return err
+			}
+			if err := s.roll(h, hs[0].Base); err != nil { // what is damaged is not added to
+				return err
+			}
+			continue
+		}
+		s.changed[seg] = struct{}{}
+		frames, hs = frames[size:], hs[n:]
+	}
+	return nil
+}
+
+// contiguous returns how many of the first frames follow each other without a gap, and their bytes.
+func contiguous(hs []frame.Header) (n int, size int) {
+	for n < len(hs) && (n == 0 || hs[n].Base == hs[n-1].Next()) {
+		size += hs[n].Size()
+		n++
+	}
+	return n, size
+}
+
+// target returns the segment that size bytes from offset base on go to.
+func (s *spiller) target(h *history, base int64, size int) (*segment.Segment, error) {
+	a := h.active()
+	if a == nil {
+		return s.create(h, base)
+	}
+	m := a.Meta()
+	if m.Count == 0 || m.Next == base && m.Length+int64(size) <= s.limit {
+		return a, nil
+	}
+	if err := a.Seal(); err != nil {
+		return nil, err
+	}
+	s.changed[a] = struct{}{}
+	return s.create(h, base)
+}
+
+// roll puts a new segment behind one that cannot be used any more.
+func (s *spiller) roll(h *history, base int64) error {
+	_, err := s.create(h, base)
+	return err
+}
+
+func (s *spiller) create(h *history, base int64) (*segment.Segment, error) {
+	seg, err := s.segments.Create(h.part.ID, s.nextFile, base, h.reach().records, s.epoch)
+	s.nextFile++
+	if err != nil {
+		return nil, err
+	}
+	h.add(seg)
+	s.changed[seg] = struct{}{}
+	return seg, nil
+}
+
+// evict gives memory back until at most target bytes are held, as far as what is in it was spilled.
+func (s *spiller) evict(target int64) {
+	for s.journal.pool.Live() > target {
+		b := s.journal.oldest()
+		if b == nil {
+			return
+		}
+		for _, p := range b.Parts() {
+			p.Evict(b)
+		}
+		b.Release()
+	}
+}

@@ -1,0 +1,177 @@
+// Package disk is a storage.Store in a directory.
+//
+// One preallocated, recycled journal is the only thing that commits: an entry is whole in it, or not there. Committed records are copied, unchanged
+// and when there is time, to the segments of their partitions; a checkpoint makes those durable, together with the small state, and gives
+// journal files back. While the store runs, the journal is only written: reads come from memory or from a segment.
+//
+// The files, as storage/FORMAT.md draws them:
+//
+//	LOCK                       who has the directory
+//	journal/00, 01, ...        slots of the journal, written over and over
+//	checkpoint-a, -b           the small state, written in turn
+//	seg/PARTITION/FILE         segments
+//
+// Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints, whose syncs run in a third one.
+//
+// It is not for network file systems, and not for two processes at once: the second is refused.
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/segment"
+	"github.com/leatmq/leat/storage/internal/vfs"
+	"github.com/leatmq/leat/storage/internal/vfs/osfs"
+)
+
+// Store is a storage.Store in a directory.
+type Store struct {
+	core.Face
+	core     *core.Core
+	fs       vfs.FS
+	lock     lock
+	opt      Options
+	pool     *core.Pool
+	ring     *ring
+	segments *segment.Dir
+	journal  *journal
+	keeper   *keeper
+	report   storage.OpenReport
+	orphans  []segment.Found // found by an open after an unclean stop, to be removed by it
+
+	closing atomic.Bool
+	closed  chan struct{} // closed when Close has ended
+	err     error         // of Close; read after closed
+}
+
+type lock interface{ Close() error }
+
+var _ storage.Store = (*Store)(nil)
+
+// Open opens the store in dir, or makes one there if dir is missing or empty. One store has a directory at a time: storage.ErrInUse.
+// Other errors: *storage.LimitError for options, *storage.DamageError if the journal is damaged in front of what was synced,
+// storage.ErrFormat, and those of the file system. A store that does not open has changed nothing that counts.
+func Open(dir string, o Options) (*Store, error) {
+	fsys, err := osfs.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	st, err := OpenFS(fsys, o)
+	if err != nil {
+		return nil, errors.Join(err, fsys.Close())
+	}
+	return st, nil
+}
+
+// OpenFS is Open on a file system of this module, for tests. The store closes fsys if it is an io.Closer.
+func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
+	began := time.Now()
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l, err := fsys.Lock(osfs.Process() + " since " + began.Format(time.RFC3339))
+	if err != nil {
+		var held *vfs.HeldError
+		if errors.As(err, &held) {
+			return nil, fmt.Errorf("%w: %w", storage.ErrInUse, err)
+		}
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{})}
+	if err := st.open(); err != nil {
+		return nil, errors.Join(err, st.release())
+	}
+	st.report.Took = time.Since(began)
+	go st.committer().run()
+	go st.keeper.run()
+	return st, nil
+}
+
+// Stats implements storage.Store.
+func (st *Store) Stats() storage.Stats {
+	s := st.core.Stats()
+	j, k := st.journal, st.keeper
+	s.Commits, s.Syncs = j.commits.Load(), j.syncs.Load()
+	s.MemoryBytes = st.pool.Live()
+	s.JournalBytes, _, _ = st.ring.usage()
+	s.Spills, s.Checkpoints = k.spillCount.Load(), k.checkpoints.Load()
+	s.Segments = k.parts.count()
+	s.OpenFiles = st.segments.OpenFiles()
+	j.mu.Lock()
+	s.UnspilledBytes = j.unspilled
+	j.mu.Unlock()
+	return s
+}
+
+// Report implements storage.Store.
+func (st *Store) Report() storage.OpenReport { return st.report }
+
+// Close implements storage.Store. It returns the cause if the store had stopped writing.
+func (st *Store) Close(ctx context.Context) error {
+	if st.closing.CompareAndSwap(false, true) {
+		go st.close()
+	}
+	select {
+	case <-st.closed:
+		return st.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (st *Store) close() {
+	defer close(st.closed)
+	st.core.Shut()
+	close(st.journal.quit)
+	<-st.journal.done
+	close(st.keeper.quit)
+	<-st.keeper.done
+	err := st.core.StopCause()
+	if err == nil {
+		err = st.keeper.finish()
+	}
+	st.ring.stop()
+	st.err = errors.Join(err, st.release())
+}
+
+// finish makes the checkpoint of a store that is closed: everything is in it, and nothing behind it.
+func (k *keeper) finish() error {
+	if k.err != nil {
+		return k.err
+	}
+	c, dirty, err := k.capture(true)
+	if err != nil {
+		return err
+	}
+	return k.complete(c, dirty)
+}
+
+// release closes what is open, the lock last.
+func (st *Store) release() error {
+	var errs []error
+	if st.ring != nil {
+		errs = append(errs, st.ring.close())
+	}
+	if st.keeper != nil {
+		for _, f := range st.keeper.files {
+			if f != nil {
+				errs = append(errs, f.Close())
+			}
+		}
+	}
+	if st.segments != nil {
+		errs = append(errs, st.segments.Close())
+	}
+	errs = append(errs, st.lock.Close())
+	if c, ok := st.fs.(lock); ok {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
