@@ -1,0 +1,85 @@
+package queue
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNames(t *testing.T) {
+	for _, name := range []string{"a", "orders", "Orders.v2_eu-west", "_x", "leat", "a..b", "-", "0", strings.Repeat("n", MaxNameBytes)} {
+		if rule := badName(name); rule != "" {
+			t.Errorf("%q is refused: %s", name, rule)
+		}
+	}
+	for _, name := range []string{"", ".", "..", "a/b", `a\b`, "a b", "ö", "a\x00", "leat.cursors", "__x", strings.Repeat("n", MaxNameBytes+1)} {
+		if badName(name) == "" {
+			t.Errorf("%q is taken, want it refused", name)
+		}
+	}
+}
+
+func TestTopicDefaults(t *testing.T) {
+	want := TopicConfig{Partitions: 1, Durability: Synced, MaxBytes: 1 << 20}
+	if got := (TopicConfig{}).withDefaults(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := (TopicConfig{Durability: Interval}).withDefaults().SyncEvery; got != time.Second {
+		t.Errorf("SyncEvery of Interval is %v, want 1s", got)
+	}
+}
+
+func TestTopicFaults(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config TopicConfig
+		fields []string
+	}{
+		{"ok", TopicConfig{}, nil},
+		{"ok", TopicConfig{Partitions: MaxPartitions, Durability: Interval, SyncEvery: 1, MaxBytes: 2 << 20}, nil},
+		{"no/slash", TopicConfig{Partitions: -1, Durability: 9, SyncEvery: 1, MaxBytes: -1}, []string{"Name", "Partitions", "Durability", "SyncEvery", "MaxBytes"}},
+		{"t", TopicConfig{Partitions: MaxPartitions + 1, Durability: Interval, SyncEvery: -1, MaxBytes: 2<<20 + 1}, []string{"Partitions", "SyncEvery", "MaxBytes"}},
+		{"t", TopicConfig{SyncEvery: 1}, []string{"SyncEvery"}},
+	} {
+		err := validateTopic(c.name, c.config.withDefaults(), 2<<20)
+		if got := faultFields(err); !reflect.DeepEqual(got, c.fields) {
+			t.Errorf("%q %+v: faults in %v, want %v (%v)", c.name, c.config, got, c.fields, err)
+		}
+	}
+}
+
+// faultFields returns the fields that err, a *ConfigError or nil, names.
+func faultFields(err error) []string {
+	var config *ConfigError
+	if !errors.As(err, &config) {
+		return nil
+	}
+	var fields []string
+	for _, f := range config.Faults {
+		fields = append(fields, f.Field)
+	}
+	return fields
+}
+
+func TestDifferencesNamesEveryField(t *testing.T) {
+	have := TopicConfig{}.withDefaults()
+	if fs := Differences(have, have); fs != nil {
+		t.Errorf("the same configuration differs: %v", fs)
+	}
+	for i := range reflect.TypeFor[TopicConfig]().NumField() {
+		want := have
+		switch f := reflect.ValueOf(&want).Elem().Field(i); f.Kind() {
+		case reflect.Int, reflect.Int64:
+			f.SetInt(f.Int() + 1)
+		case reflect.Uint8:
+			f.SetUint(f.Uint() - 1)
+		}
+		field := reflect.TypeFor[TopicConfig]().Field(i).Name
+		fs := Differences(have, want)
+		if len(fs) != 1 || fs[0].Field != field || fs[0].Have == fs[0].Want {
+			t.Errorf("%s differs, and the faults are %v", field, fs)
+		}
+	}
+}
