@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -21,7 +22,8 @@ type committer struct {
 	due     time.Time // when an interval asks for a sync; zero: none does
 	force   bool      // the next group is synced, and if there is none, what was written before
 	timer   *time.Timer
-	scratch []byte // groups in several pieces are put together here
+	scratch []byte           // groups in several pieces are put together here
+	padding [2 * sector]byte // zeros, but for the header of the newest pad
 }
 
 // yields is how often the committer lets others run before it seals a group that will be synced, so that all those whom the sync
@@ -64,6 +66,10 @@ func (c *committer) round() bool {
 		c.fail(c.seal(), c.core.StopCause())
 		return false
 	}
+	if uint64(c.prev-frame.At(c.prev.Epoch(), 0)) > maxFrames {
+		c.stop(errEpoch)
+		return true
+	}
 	g, pad := c.sealFor()
 	if g == nil { // it grew out of the slot meanwhile
 		return true
@@ -76,6 +82,11 @@ func (c *committer) round() bool {
 	c.finish(g)
 	return true
 }
+
+// maxFrames bounds the frames of one epoch, short of what an LSN can count.
+const maxFrames = 1<<40 - 1<<24
+
+var errEpoch = errors.New("storage: all frame numbers of this open are used up: close the store and open it again")
 
 func (c *committer) stop(err error) {
 	c.core.Stop(err)
@@ -185,9 +196,9 @@ func (c *committer) sealFor() (*pending, []byte) {
 	return g, c.pad(int(gap))
 }
 
-// pad makes a frame of n bytes that means nothing. mu is held.
+// pad makes a frame of n bytes that means nothing, valid until the next one is made. mu is held.
 func (c *committer) pad(n int) []byte {
-	b := make([]byte, n)
+	b := c.padding[:n]
 	h := frame.Header{Kind: frame.Pad, Flags: frame.End, LSN: c.lsn, SyncedBack: back(c.lsn, c.synced), BodyLen: uint32(n - frame.HeaderSize)}
 	h.BodySum = c.id.seed.Sum(b[frame.HeaderSize:])
 	h.Put(b, c.id.seed)

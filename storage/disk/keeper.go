@@ -22,15 +22,15 @@ type keeper struct {
 	ring  *ring
 	files [2]vfs.File // of the checkpoints
 	next  int         // which of them is written next
-	made  checkpoint  // the newest durable one; its header fields only
+	made  checkpoint  // the newest durable one, its header fields only; belongs to who has busy
 	last  frame.LSN   // of the epochs before
 	every time.Duration
 	cache int64 // bytes of memory above which what is spilled is evicted
 
 	busy        chan struct{} // has a value while no checkpoint is under way
 	quit, done  chan struct{}
-	err         error      // of a checkpoint under way; read after it took busy
-	mu          sync.Mutex // guards what Stats reads of changed state below
+	err         error         // of a checkpoint under way; read after it took busy
+	applied     atomic.Uint64 // LSN up to which the newest durable checkpoint has the journal
 	checkpoints atomic.Int64
 	spillCount  atomic.Int64
 }
@@ -74,7 +74,7 @@ func (k *keeper) turn(timed bool) error {
 	k.evict(k.cache)
 	k.spillCount.Store(k.spills)
 	total, used, starved := k.ring.usage()
-	if starved || used > k.ring.budget/2 || timed && k.core.State.Applied() > k.made.applied {
+	if starved || used > k.ring.budget/2 || timed && uint64(k.core.State.Applied()) > k.applied.Load() {
 		return k.begin()
 	}
 	if total > used {
@@ -177,10 +177,9 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 	}
 	k.next = 1 - k.next
 	k.ring.release(min(k.made.from.seq, c.from.seq))
-	k.mu.Lock()
 	k.made = *c
 	k.made.groups, k.made.topics = nil, nil
-	k.mu.Unlock()
+	k.applied.Store(uint64(c.applied))
 	k.checkpoints.Add(1)
 	return nil
 }

@@ -339,9 +339,28 @@ func (st *Store) committer() *committer {
 	return &committer{journal: j, seq: j.mark.seq - 1, prev: st.keeper.last, epoch: st.keeper.epoch}
 }
 
+// harden makes sure that what this open stands on is on the disk, not only in the system's cache, where an owner whose sync failed, or who
+// was killed before it, may have left it: the checkpoint is written again, since pages whose sync failed count as clean, and the names of
+// the files are synced.
+func (st *Store) harden() error {
+	i := 1 - st.keeper.next
+	b, err := readFile(st.fs, checkpointNames[i])
+	if err != nil {
+		return err
+	}
+	f := st.keeper.files[i]
+	if _, err := f.WriteAt(b, 0); err != nil {
+		return err
+	}
+	return errors.Join(f.SyncData(), st.fs.SyncDir(journalDir), st.fs.SyncDir("."))
+}
+
 // begin makes the first checkpoint of the epoch: everything that was replayed is in segments, written anew and synced, before anyone sees it.
 func (st *Store) begin() error {
 	k := st.keeper
+	if err := st.harden(); err != nil {
+		return fmt.Errorf("storage: recovering: %w", err)
+	}
 	if err := k.all(maxLSN); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}

@@ -101,6 +101,9 @@ func (s *scan) slot(sl *slot, f visit) error {
 	pos, lsn := s.at.pos, s.at.lsn
 	for pos <= int64(len(data)) {
 		h, _, size, err := frame.Next(data[pos:], s.id.seed)
+		if errors.Is(err, frame.ErrVersion) {
+			return fmt.Errorf("%w: %s, byte %d: %w", storage.ErrFormat, sl.name, pos, err)
+		}
 		if err != nil || h.LSN != lsn+1 {
 			return nil
 		}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/leatmq/leat/storage"
@@ -119,8 +120,11 @@ func (c *Core) OffsetAt(id storage.PartitionID, t time.Time) (int64, error) {
 		return 0, err
 	}
 	nanos := t.UnixNano()
-	if t.Before(unixNano(0)) {
+	switch {
+	case t.Before(unixNano(0)):
 		nanos = 0
+	case t.After(unixNano(math.MaxInt64)):
+		nanos = math.MaxInt64
 	}
 	p.mu.Lock()
 	older, end := p.older, p.end

@@ -1,6 +1,7 @@
 package segment_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"runtime"
 	"testing"
@@ -10,18 +11,21 @@ import (
 	"github.com/leatmq/leat/storage/internal/segment"
 )
 
-// FuzzSegment puts arbitrary bytes behind a good header block and has them described as a segment: nothing panics or allocates without bound, and
+// FuzzSegment puts arbitrary bytes behind a good header block, their sums made right if mended, and has them described as a segment: nothing panics or
+// allocates without bound, and
 // what is read are frames of the partition within the described offsets, in order.
 func FuzzSegment(f *testing.F) {
 	for _, seal := range []bool{false, true} {
 		p := newPatient(f, seal, small...)
 		content, err := p.fs.Contents(p.name)
 		must(f, err)
-		f.Add(content[4096:], p.m.Length, p.m.Next, seal)
-		f.Add(content[4096:], p.m.Length-8, p.m.Next, seal)
-		f.Add(content[4096:], p.m.Length+8000, p.m.Next+1000, seal)
+		for _, mended := range []bool{false, true} {
+			f.Add(content[4096:], p.m.Length, p.m.Next, seal, mended)
+			f.Add(content[4096:], p.m.Length-8, p.m.Next, seal, mended)
+			f.Add(content[4096:], p.m.Length+8000, p.m.Next+1000, seal, mended)
+		}
 	}
-	f.Fuzz(func(t *testing.T, content []byte, length, next int64, sealed bool) {
+	f.Fuzz(func(t *testing.T, content []byte, length, next int64, sealed, mended bool) {
 		l := newLog(100, 40)
 		s := newStore(t, 0)
 		name := s.create(1, l).Name()
@@ -30,6 +34,9 @@ func FuzzSegment(f *testing.F) {
 		m := segment.Meta{File: 1, Base: 100, Next: next, Ordinal: 40, MinTime: 1, MaxTime: 1 << 60, Length: length &^ 7, Sealed: sealed}
 		if m, _, err = segment.DecodeMeta(m.Append(nil)); err != nil {
 			return
+		}
+		if mended {
+			content = mend(content, m.Length-4096)
 		}
 		must(t, s.fs.SetContents(name, append(header, content...)))
 		s.reopen()
@@ -42,6 +49,28 @@ func FuzzSegment(f *testing.F) {
 			t.Fatalf("%d bytes allocated for a file of %d", grown, len(content))
 		}
 	})
+}
+
+// mend returns content with the sums of frames, up to length, and of the footer behind them made right.
+func mend(content []byte, length int64) []byte {
+	content = append([]byte(nil), content...)
+	le, seed := binary.LittleEndian, identity.Seed
+	for rest := content[:min(int64(len(content)), length)]; len(rest) >= frame.HeaderSize; {
+		if n := int64(le.Uint32(rest[4:])); n <= int64(len(rest)-frame.HeaderSize) {
+			le.PutUint32(rest[8:], seed.Sum(rest[frame.HeaderSize:][:n]))
+		}
+		le.PutUint32(rest, seed.Sum(rest[4:frame.HeaderSize]))
+		h, err := frame.Parse(rest, seed)
+		if err != nil || h.Size() > len(rest) {
+			break
+		}
+		rest = rest[h.Size():]
+	}
+	if int64(len(content)) >= length+96 {
+		footer := content[length:]
+		le.PutUint32(footer[len(footer)-16:], seed.Sum(footer[:len(footer)-16]))
+	}
+	return content
 }
 
 func readAnything(t *testing.T, g *segment.Segment, m *segment.Meta) {

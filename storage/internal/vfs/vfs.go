@@ -42,6 +42,7 @@ type File interface {
 	// WriteAt writes all of p or returns an error; after an error any part of it may have been written.
 	io.WriterAt
 	io.Closer
+	// Size returns the size in bytes.
 	Size() (int64, error)
 	// Truncate sets the size; what is added reads as zeros.
 	Truncate(size int64) error

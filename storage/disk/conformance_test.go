@@ -1,0 +1,42 @@
+package disk_test
+
+import (
+	"testing"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/disk"
+	"github.com/leatmq/leat/storage/internal/vfs/memfs"
+	"github.com/leatmq/leat/storage/storagetest"
+)
+
+// small holds few records in memory.
+var small = disk.Options{MemoryBytes: 8 << 20}
+
+func TestConformance(t *testing.T) {
+	storagetest.Test(t, func(tb testing.TB) storagetest.Harness {
+		dir := tb.TempDir()
+		return storagetest.Harness{
+			Open:        func() (storage.Store, error) { return disk.Open(dir+"/store", disk.Options{}) },
+			Small:       func() (storage.Store, error) { return disk.Open(dir+"/small", small) },
+			MemoryBytes: 2 * small.MemoryBytes,
+			Histories:   3,
+		}
+	})
+}
+
+// TestConformanceOnMemfs is the suite with tiny files, in memory, and with crashes.
+func TestConformanceOnMemfs(t *testing.T) {
+	seed := uint64(0)
+	storagetest.Test(t, func(tb testing.TB) storagetest.Harness {
+		fs := memfs.New()
+		return storagetest.Harness{
+			Open:        func() (storage.Store, error) { return open(fs) },
+			Small:       func() (storage.Store, error) { return disk.OpenFS(memfs.New(), small) },
+			MemoryBytes: 2 * small.MemoryBytes,
+			Crash: func() {
+				seed++
+				fs = fs.Crash(memfs.Modes()[int(seed)%len(memfs.Modes())], seed)
+			},
+		}
+	})
+}

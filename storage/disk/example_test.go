@@ -1,0 +1,63 @@
+package disk_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/disk"
+)
+
+// What was appended is there when the directory is opened again, and so is how far a group had come.
+func Example() {
+	dir, err := os.MkdirTemp("", "leat-example-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+
+	store, err := disk.Open(dir, disk.Options{})
+	if err != nil {
+		panic(err)
+	}
+	topic, err := store.CreateTopic(ctx, storage.TopicSpec{Name: "orders", Partitions: 1})
+	if err != nil {
+		panic(err)
+	}
+	group, err := store.CreateGroup(ctx, "billing")
+	if err != nil {
+		panic(err)
+	}
+	p := topic.Partition(0)
+	durability, err := store.Append(ctx, &storage.Entry{
+		Batches: []storage.Batch{{Partition: p, Records: []storage.Record{{Value: []byte("two books")}, {Value: []byte("a lamp")}}}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("synced:", durability == storage.Synced)
+	_, err = store.Append(ctx, &storage.Entry{Cursors: []storage.Cursor{{Group: group.ID, Partition: p, Floor: 1, Passed: 1}}})
+	if err != nil {
+		panic(err)
+	}
+	if err := store.Close(ctx); err != nil {
+		panic(err)
+	}
+
+	store, err = disk.Open(dir, disk.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer store.Close(ctx)
+	cursor, _ := store.Cursor(group.ID, p)
+	records, _, err := store.Read(nil, p, cursor.Floor, 64<<10)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("closed cleanly: %v, left to do: %d %s\n", store.Report().Clean, records[0].Offset, records[0].Value)
+	// Output:
+	// synced: true
+	// closed cleanly: true, left to do: 1 a lamp
+}

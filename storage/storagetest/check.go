@@ -1,0 +1,310 @@
+package storagetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+
+	"github.com/leatmq/leat/storage"
+)
+
+// Loss says what happened to a store before it was opened again.
+type Loss uint8
+
+const (
+	// Died is the death of the process, or a close: nothing acknowledged may be missing.
+	Died Loss = iota
+	// PowerLost lets what was acknowledged as Written be missing, from some entry on.
+	PowerLost
+)
+
+// Verdict is what Check found. All counts but the first three must be 0.
+type Verdict struct {
+	Entries, Records, Cursors int // there
+
+	Lost       int // entries acknowledged durably enough, or read, and missing; topics and groups too
+	Reused     int // offsets that hold something else than before, or may come to
+	Torn       int // entries of which a part is there
+	Ghosts     int // records that nobody wrote, or that were refused or lost before; records twice
+	Disordered int // entries missing although later ones are there; records out of order; counts that do not add up
+	PastData   int // cursors beyond what is stored, or with wrong counts
+	OldCursors int // cursors older than one acknowledged durably enough, or never asked for
+	Unreadable int // errors of the store
+	Problems   []string
+}
+
+// Bad reports whether anything is wrong.
+func (v *Verdict) Bad() bool { return len(v.Problems) > 0 }
+
+// Add adds what another check found.
+func (v *Verdict) Add(o *Verdict) {
+	a, b := reflect.ValueOf(v).Elem(), reflect.ValueOf(o).Elem()
+	for i := range a.NumField() {
+		if a.Field(i).CanInt() {
+			a.Field(i).SetInt(a.Field(i).Int() + b.Field(i).Int())
+		}
+	}
+	if len(v.Problems) < 20 {
+		v.Problems = append(v.Problems, o.Problems...)
+	}
+}
+
+func (v *Verdict) String() string {
+	return fmt.Sprintf("lost %d, reused offsets %d, cursors past data %d, torn entries %d, ghosts %d, disordered %d, old cursors %d, unreadable %d",
+		v.Lost, v.Reused, v.PastData, v.Torn, v.Ghosts, v.Disordered, v.OldCursors, v.Unreadable)
+}
+
+func (v *Verdict) bad(count *int, format string, args ...any) {
+	*count++
+	v.Problems = append(v.Problems, fmt.Sprintf(format, args...))
+}
+
+// check is one look at a store.
+type check struct {
+	Verdict
+	h     *History
+	s     storage.Store
+	loss  Loss
+	rng   *rand.Rand
+	found map[uint64]uint32 // records of each entry that are there
+}
+
+// Check compares a store that was just opened with the history, and takes what it finds for the truth from then on: whatever is there is
+// durable, and whatever is missing, rightly or not, is gone for ever. No entry may be under way.
+func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := &check{h: h, s: s, loss: loss, rng: rand.New(rand.NewPCG(seed, 1)), found: map[uint64]uint32{}}
+	c.topics()
+	c.groups()
+	for _, t := range s.Topics() {
+		for i := range t.Partitions {
+			c.partition(t.Partition(i))
+		}
+	}
+	c.entries()
+	c.cursors()
+	c.order()
+	h.settle(c.found)
+	return &c.Verdict
+}
+
+func (c *check) topics() {
+	left := map[string]storage.Topic{}
+	for _, t := range c.s.Topics() {
+		left[t.Name] = t
+	}
+	for _, a := range c.h.topics {
+		t, ok := left[a.spec.Name]
+		switch {
+		case a.acked && !ok:
+			c.bad(&c.Lost, "topic %q is missing", a.spec.Name)
+		case a.acked && !reflect.DeepEqual(normal(t), normal(a.topic)):
+			c.bad(&c.Ghosts, "topic %q is %+v, was %+v", a.spec.Name, t, a.topic)
+		case ok && !a.acked && reflect.DeepEqual(normal(storage.Topic{TopicSpec: a.spec}).TopicSpec, normal(t).TopicSpec):
+			a.topic, a.acked = t, true
+		}
+		if a.acked {
+			delete(left, a.spec.Name)
+		}
+	}
+	for name := range left {
+		c.bad(&c.Ghosts, "topic %q was never asked for", name)
+	}
+}
+
+func normal(t storage.Topic) storage.Topic {
+	if len(t.Settings) == 0 {
+		t.Settings = nil
+	}
+	return t
+}
+
+func (c *check) groups() {
+	left := map[string]storage.Group{}
+	for _, g := range c.s.Groups() {
+		left[g.Name] = g
+	}
+	for _, a := range c.h.groups {
+		g, ok := left[a.name]
+		switch {
+		case a.acked && !ok:
+			c.bad(&c.Lost, "group %q is missing", a.name)
+		case a.acked && g != a.group:
+			c.bad(&c.Ghosts, "group %q is %+v, was %+v", a.name, g, a.group)
+		case ok && !a.acked:
+			a.group, a.acked = g, true
+		}
+	}
+	for _, a := range c.h.groups {
+		delete(left, a.name)
+	}
+	for name := range left {
+		c.bad(&c.Ghosts, "group %q was never asked for", name)
+	}
+}
+
+// partition reads all of p, in reads of random sizes.
+func (c *check) partition(p storage.PartitionID) {
+	bounds, err := c.s.Bounds(p)
+	if err != nil {
+		c.bad(&c.Unreadable, "bounds of partition %d: %v", p, err)
+		return
+	}
+	records, err := ReadAll(c.s, p, c.rng)
+	if err != nil {
+		c.bad(&c.Unreadable, "partition %d: %v", p, err)
+		return
+	}
+	c.Records += len(records)
+	twice := map[mark]bool{}
+	for i := range records {
+		c.record(p, &records[i], twice)
+		if i > 0 && (records[i].Offset <= records[i-1].Offset || records[i].Appended.Before(records[i-1].Appended)) {
+			c.bad(&c.Disordered, "partition %d: offset %d, appended %v, after %d, %v", p,
+				records[i].Offset, records[i].Appended, records[i-1].Offset, records[i-1].Appended)
+		}
+	}
+	c.prefix(p, records)
+	c.bounds(p, bounds, records)
+}
+
+func (c *check) record(p storage.PartitionID, r *storage.Record, twice map[mark]bool) {
+	m, err := markOf(r)
+	a := c.h.entry(m.entry)
+	switch {
+	case err != nil || a == nil:
+		c.bad(&c.Ghosts, "partition %d, offset %d: %v", p, r.Offset, errForeign)
+		return
+	case a.refused || a.gone:
+		c.bad(&c.Ghosts, "partition %d, offset %d: a record of entry %d, which was refused, or lost before", p, r.Offset, m.entry)
+	case twice[m] || m.total != a.total || !a.places(p, m.index):
+		c.bad(&c.Ghosts, "partition %d, offset %d: record %d of entry %d, which is elsewhere", p, r.Offset, m.index, m.entry)
+	}
+	twice[m] = true
+	c.found[m.entry]++
+	if err := c.h.see(place{p, r.Offset}, m); err != nil {
+		c.bad(&c.Reused, "%v", err)
+	}
+}
+
+// places tells whether record i of the entry goes to p.
+func (a *Attempt) places(p storage.PartitionID, i uint32) bool {
+	for _, b := range a.Plan.Batches {
+		if n := uint32(len(b.Sizes)); i >= n {
+			i -= n
+			continue
+		}
+		return b.Partition == p
+	}
+	return false
+}
+
+// prefix finds records that are missing below one that is there.
+func (c *check) prefix(p storage.PartitionID, records []storage.Record) {
+	if len(records) == 0 {
+		return
+	}
+	there := make(map[int64]bool, len(records))
+	for i := range records {
+		there[records[i].Offset] = true
+	}
+	last := records[len(records)-1].Offset
+	for at, s := range c.h.seen {
+		if at.partition != p || at.offset > last || there[at.offset] {
+			continue
+		}
+		if a := c.h.entry(s.mark.entry); a != nil && !a.gone {
+			c.bad(&c.Disordered, "partition %d: offset %d is missing below %d", p, at.offset, last)
+		}
+	}
+}
+
+func (c *check) bounds(p storage.PartitionID, b storage.Bounds, records []storage.Record) {
+	for at := range c.h.seen {
+		if at.partition == p && at.offset >= b.Next {
+			c.bad(&c.Reused, "partition %d: the next offset is %d, and %d was given away before", p, b.Next, at.offset)
+		}
+	}
+	if b.Records != int64(len(records)) {
+		c.bad(&c.Disordered, "partition %d: %d records by its bounds, %d by reading", p, b.Records, len(records))
+	}
+	for i, step := 0, max(1, len(records)/4); i < len(records); i += step {
+		r := &records[i]
+		if n, err := c.s.Ordinal(p, r.Offset); err != nil || n != int64(i) {
+			c.bad(&c.Disordered, "partition %d: ordinal of offset %d is %d, %v; %d records are before it", p, r.Offset, n, err, i)
+		}
+		first := slices.IndexFunc(records, func(o storage.Record) bool { return !o.Appended.Before(r.Appended) })
+		if o, err := c.s.OffsetAt(p, r.Appended); err != nil || o != records[first].Offset {
+			c.bad(&c.Disordered, "partition %d: offset at %v is %d, %v; want %d", p, r.Appended, o, err, records[first].Offset)
+		}
+	}
+}
+
+// survives reports whether a's promise covers what happened.
+func (c *check) survives(a *Attempt) bool {
+	return a.durability == storage.Synced || a.durability == storage.Written && c.loss == Died
+}
+
+func (c *check) entries() {
+	for _, a := range c.h.entries {
+		switch n := c.found[a.Number]; {
+		case n == a.total && n > 0:
+			c.Entries++
+		case n > 0:
+			c.bad(&c.Torn, "entry %d: %d of %d records", a.Number, n, a.total)
+		case a.total > 0 && c.survives(a) && !a.gone:
+			c.bad(&c.Lost, "entry %d, durability %d, is missing", a.Number, a.durability)
+		}
+	}
+}
+
+// order finds entries that are missing although one that was begun after they were acknowledged is there.
+func (c *check) order() {
+	last, which := 0, uint64(0)
+	for _, a := range c.h.entries {
+		if c.found[a.Number] > 0 && a.begun > last {
+			last, which = a.begun, a.Number
+		}
+	}
+	for _, a := range c.h.entries {
+		if a.total > 0 && a.durability > 0 && !a.gone && a.ended < last && c.found[a.Number] == 0 {
+			c.bad(&c.Disordered, "entry %d is missing, and entry %d, which came after it, is there", a.Number, which)
+		}
+	}
+}
+
+// settle takes what was found for the truth.
+func (h *History) settle(found map[uint64]uint32) {
+	for _, a := range h.entries {
+		if a.total > 0 && found[a.Number] == 0 {
+			a.gone = true
+		}
+		if a.gone || a.refused {
+			continue
+		}
+		a.durability = storage.Synced
+		if a.ended == 0 {
+			a.ended = h.seq
+		}
+	}
+}
+
+// ReadAll reads all records of p, in reads of random sizes.
+func ReadAll(s storage.Store, p storage.PartitionID, rng *rand.Rand) ([]storage.Record, error) {
+	var all []storage.Record
+	for from := int64(0); ; {
+		had := len(all)
+		var err error
+		if all, from, err = s.Read(all, p, from, 1+rng.IntN(1<<rng.IntN(18))); err != nil {
+			return all, err
+		}
+		if len(all) == had {
+			return all, nil
+		}
+		if from <= all[len(all)-1].Offset {
+			return all, fmt.Errorf("partition %d: next is %d after a record at %d", p, from, all[len(all)-1].Offset)
+		}
+	}
+}

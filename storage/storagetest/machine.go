@@ -1,0 +1,233 @@
+package storagetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/leatmq/leat/storage"
+	"pgregory.net/rapid"
+)
+
+// testModel compares random histories of one caller with the model. rapid prints the seed of a failure and shrinks it.
+func testModel(t *testing.T, s *suite) {
+	histories := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		if histories++; s.Histories > 0 && histories > s.Histories {
+			return
+		}
+		passed := false
+		defer func() {
+			if !passed {
+				s.Histories = 0 // rapid is going to shrink it
+			}
+		}()
+		m := &machine{suite: s, model: newModel()}
+		s.Harness = s.fresh()
+		m.reopen(rt)
+		defer m.end()
+		actions := map[string]func(*rapid.T){
+			"topic": m.topic, "group": m.group, "append": m.append, "appendMany": m.append, "cursor": m.cursor, "read": m.read, "seek": m.seek, "": m.check,
+		}
+		if !s.Volatile {
+			actions["reopen"] = m.reopen
+		}
+		if s.Crash != nil {
+			actions["crash"] = m.crash
+		}
+		rt.Repeat(actions)
+		passed = true
+	})
+}
+
+// machine drives a store and the model.
+type machine struct {
+	*suite
+	*model
+	store storage.Store
+}
+
+func (m *machine) end() {
+	if m.store != nil {
+		m.close(m.store)
+	}
+}
+
+func (m *machine) reopen(rt *rapid.T) {
+	m.end()
+	st, err := m.Open()
+	if err != nil {
+		rt.Fatalf("open: %v", err)
+	}
+	m.store = st
+}
+
+var policies = []storage.SyncPolicy{storage.SyncAlways, storage.SyncOS, storage.SyncInterval(time.Hour)}
+
+func (m *machine) topic(rt *rapid.T) {
+	if len(m.topics) == 5 {
+		rt.Skip("enough topics")
+	}
+	spec := storage.TopicSpec{
+		Name: fmt.Sprint("t", len(m.topics)), Partitions: rapid.IntRange(1, 3).Draw(rt, "partitions"),
+		Strategy: storage.Strategy{Sync: rapid.SampledFrom(policies).Draw(rt, "sync")},
+	}
+	topic, err := m.store.CreateTopic(m.Context(), spec)
+	if err != nil {
+		rt.Fatalf("create topic: %v", err)
+	}
+	m.addTopic(topic)
+}
+
+func (m *machine) group(rt *rapid.T) {
+	if len(m.groups) == 4 {
+		rt.Skip("enough groups")
+	}
+	g, err := m.store.CreateGroup(m.Context(), fmt.Sprint("g", len(m.groups)))
+	if err != nil {
+		rt.Fatalf("create group: %v", err)
+	}
+	m.addGroup(g)
+}
+
+// partition draws one of those that there are.
+func (m *machine) partition(rt *rapid.T) storage.PartitionID {
+	if len(m.partitions) == 0 {
+		rt.Skip("no topics")
+	}
+	return rapid.SampledFrom(m.ids()).Draw(rt, "partition")
+}
+
+func (m *machine) append(rt *rapid.T) {
+	first := m.partition(rt)
+	e := &storage.Entry{}
+	for i := range rapid.IntRange(1, 3).Draw(rt, "batches") {
+		p := first
+		if i > 0 {
+			p = m.partition(rt)
+		}
+		if slices.ContainsFunc(e.Batches, func(b storage.Batch) bool { return b.Partition == p }) {
+			continue
+		}
+		b := storage.Batch{Partition: p}
+		for range rapid.IntRange(1, 5).Draw(rt, "records") {
+			m.serial++
+			b.Records = append(b.Records, mark{entry: m.serial}.record(rapid.IntRange(minValue, 9000).Draw(rt, "size")))
+		}
+		e.Batches = append(e.Batches, b)
+	}
+	if len(m.groups) > 0 && rapid.Bool().Draw(rt, "with cursor") {
+		e.Cursors = append(e.Cursors, m.draw(rt))
+	}
+	m.commit(rt, e)
+}
+
+func (m *machine) cursor(rt *rapid.T) {
+	if len(m.groups) == 0 {
+		rt.Skip("no groups")
+	}
+	m.commit(rt, &storage.Entry{Cursors: []storage.Cursor{m.draw(rt)}})
+}
+
+// draw makes a cursor from the model's records.
+func (m *machine) draw(rt *rapid.T) storage.Cursor {
+	p := m.partition(rt)
+	c := storage.Cursor{Group: rapid.SampledFrom(m.groups).Draw(rt, "group").ID, Partition: p}
+	rs := m.partitions[p]
+	n := rapid.IntRange(0, len(rs)).Draw(rt, "done")
+	c.Passed = int64(n)
+	if n < len(rs) {
+		c.Floor = rs[n].Offset
+		c.Failed = []storage.Failure{{Offset: c.Floor, Attempts: rapid.Uint32().Draw(rt, "attempts"), Due: rapid.Int64().Draw(rt, "due")}}
+	} else if n > 0 {
+		c.Floor = rs[n-1].Offset + 1
+	}
+	if n+2 < len(rs) {
+		c.Done = []storage.Range{{From: rs[n+1].Offset, To: rs[n+1].Offset + 1}}
+		c.Passed++
+	}
+	return c
+}
+
+func (m *machine) commit(rt *rapid.T, e *storage.Entry) {
+	d, err := m.store.Append(m.Context(), e)
+	if err != nil {
+		rt.Fatalf("append: %v", err)
+	}
+	if err := m.add(e, d); err != nil {
+		rt.Fatal(err)
+	}
+}
+
+// read compares a read from anywhere, of any size.
+func (m *machine) read(rt *rapid.T) {
+	p := m.partition(rt)
+	want := m.partitions[p]
+	from := int64(0)
+	if len(want) > 0 {
+		from = rapid.SampledFrom(want).Draw(rt, "from").Offset + rapid.Int64Range(-1, 1).Draw(rt, "about")
+	}
+	size := rapid.IntRange(0, 40_000).Draw(rt, "bytes")
+	got, next, err := m.store.Read(nil, p, from, size)
+	if err != nil {
+		rt.Fatalf("read: %v", err)
+	}
+	at, _ := slices.BinarySearchFunc(want, from, func(r storage.Record, o int64) int { return int(r.Offset - o) })
+	if at < len(want) && len(got) == 0 || len(got) > len(want)-at {
+		rt.Fatalf("partition %d from %d: read %d records, there are %d", p, from, len(got), len(want)-at)
+	}
+	if len(got) > 0 && next != got[len(got)-1].Offset+1 && at+len(got) < len(want) && next > want[at+len(got)].Offset {
+		rt.Fatalf("partition %d from %d: next %d passes over %d", p, from, next, want[at+len(got)].Offset)
+	}
+	if err := sameRecords(got, want[at:at+len(got)]); err != nil {
+		rt.Fatalf("partition %d from %d: %v", p, from, err)
+	}
+}
+
+// seek compares the look-ups.
+func (m *machine) seek(rt *rapid.T) {
+	p := m.partition(rt)
+	b, err := m.store.Bounds(p)
+	rs := m.partitions[p]
+	if err != nil || b.Records != int64(len(rs)) || b.Next < m.next[p] {
+		rt.Fatalf("partition %d: bounds %+v, %v; want %d records below at least %d", p, b, err, len(rs), m.next[p])
+	}
+	if len(rs) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(rs)-1).Draw(rt, "record")
+	if n, err := m.store.Ordinal(p, rs[i].Offset); err != nil || n != int64(i) {
+		rt.Fatalf("partition %d: ordinal of %d is %d, %v; want %d", p, rs[i].Offset, n, err, i)
+	}
+	first := slices.IndexFunc(rs, func(r storage.Record) bool { return !r.Appended.Before(rs[i].Appended) })
+	if o, err := m.store.OffsetAt(p, rs[i].Appended); err != nil || o != rs[first].Offset {
+		rt.Fatalf("partition %d: offset at %v is %d, %v; want %d", p, rs[i].Appended, o, err, rs[first].Offset)
+	}
+}
+
+// check runs after every action.
+func (m *machine) check(rt *rapid.T) {
+	if err := m.differs(m.store); err != nil {
+		rt.Fatal(err)
+	}
+}
+
+// crash takes away the store. What is there afterwards must be all entries up to some one, and no fewer than were synced.
+func (m *machine) crash(rt *rapid.T) {
+	m.Crash()
+	st, err := m.Open()
+	if err != nil {
+		rt.Fatalf("open: %v", err)
+	}
+	m.store = st
+	var why error
+	for n := len(m.entries); n >= m.synced; n-- {
+		m.cut(n)
+		if why = m.differs(st); why == nil {
+			m.synced = n
+			return
+		}
+	}
+	rt.Fatalf("the store is as it was after none of the entries from the %dth on; after that one: %v", m.synced, why)
+}
