@@ -1,0 +1,91 @@
+package embedded_test
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/queue/embedded"
+)
+
+// Each benchmark here puts a limit next to what is measured: a raw loop that does the least work for the same promise. Both run in turn in one
+// run, since a disk drifts by half from minute to minute, and the medians of their slices make the ratio.
+
+// benchSizes are the sizes of the messages' values.
+var benchSizes = []int{1024, 128}
+
+// maxSlices is how many slices of each kind there are in a run, and minSlice how many messages one has at least, but for the first runs.
+const (
+	maxSlices = 9
+	minSlice  = 200
+)
+
+// contender is something that moves n messages.
+type contender func(n int)
+
+// against runs ours and limit in turn and reports both rates and their ratio. Time, bytes and allocations are those of ours.
+func against(b *testing.B, size int, ours contender, limit contender, limitName string) {
+	b.Helper()
+	b.ReportAllocs()
+	b.SetBytes(int64(size))
+	b.StopTimer()
+	b.ResetTimer()
+	parts := min(maxSlices, max(1, b.N/minSlice))
+	var own, other []float64
+	for i := range parts {
+		n := b.N*(i+1)/parts - b.N*i/parts
+		other = append(other, rate(n, limit))
+		b.StartTimer()
+		own = append(own, rate(n, ours))
+		b.StopTimer()
+	}
+	b.ReportMetric(median(own), "msg/s")
+	b.ReportMetric(median(other), limitName+"-msg/s")
+	b.ReportMetric(median(own)/median(other), "ratio")
+}
+
+func rate(n int, c contender) float64 {
+	began := time.Now()
+	c(n)
+	return float64(n) / time.Since(began).Seconds()
+}
+
+func median(xs []float64) float64 {
+	slices.Sort(xs)
+	return xs[len(xs)/2]
+}
+
+// bySize runs f for each size of message.
+func bySize(b *testing.B, f func(b *testing.B, size int)) {
+	for _, size := range benchSizes {
+		b.Run(strconv.Itoa(size)+"B", func(b *testing.B) { f(b, size) })
+	}
+}
+
+// openBench opens a queue in a directory of the benchmark.
+func openBench(b *testing.B) *queue.Broker {
+	b.Helper()
+	br, err := embedded.Open(b.TempDir(), embedded.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { must(b, br.Close()) })
+	return br
+}
+
+// benchTopic makes a topic and returns its name.
+func benchTopic(b *testing.B, br *queue.Broker, partitions int, d queue.Durability) string {
+	b.Helper()
+	name := d.String() + "-" + strconv.Itoa(partitions)
+	must(b, br.EnsureTopic(b.Context(), name, queue.TopicConfig{Partitions: partitions, Durability: d}))
+	return name
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

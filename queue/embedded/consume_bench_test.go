@@ -1,0 +1,127 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/queue/embedded"
+)
+
+// benchPartitions and benchKeys are what messages on their whole way are spread over.
+const (
+	benchPartitions = 8
+	benchKeys       = 1000
+)
+
+// BenchmarkConsumeOS is a message's whole way over a disk without waiting for it: published, handed to a handler of a group, and its
+// end noted. Against it stands a goroutine that writes and one that reads back, checks sums, calls the handler, and writes how far it came.
+func BenchmarkConsumeOS(b *testing.B) {
+	br, l := openBench(b), newRawLog(b)
+	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int) {
+		p := newPipe(b, br, order, queue.OS)
+		r := &rawPipe{rawLog: l, positions: newRawLog(b), message: make([]byte, size), atOnce: atOnce}
+		against(b, size, p.move(size, atOnce), r.move, "raw")
+	})
+}
+
+// BenchmarkConsumeMemory is the same in memory, against a channel that carries copies.
+func BenchmarkConsumeMemory(b *testing.B) {
+	br, err := embedded.InMemory(embedded.Options{})
+	must(b, err)
+	defer br.Close()
+	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int) {
+		p := newPipe(b, br, order, queue.Memory)
+		against(b, size, p.move(size, atOnce), throughChannel(size), "channel")
+	})
+}
+
+// wholeWay runs f for each order, size, and number of messages a call.
+func wholeWay(b *testing.B, f func(b *testing.B, order queue.Order, size, atOnce int)) {
+	for _, order := range []queue.Order{queue.ByKey, queue.ByPartition, queue.Unordered} {
+		b.Run(order.String(), func(b *testing.B) {
+			bySize(b, func(b *testing.B, size int) {
+				for _, atOnce := range []int{1, 100} {
+					b.Run(fmt.Sprintf("%d a call", atOnce), func(b *testing.B) { f(b, order, size, atOnce) })
+				}
+			})
+		})
+	}
+}
+
+// pipe is a topic, one for each order, with a group behind it that has finished all of it.
+type pipe struct {
+	b      *testing.B
+	broker *queue.Broker
+	topic  string
+	keys   [][]byte
+	turn   int
+
+	left atomic.Int64  // messages to be handled
+	all  chan struct{} // of one: left came to 0
+}
+
+func newPipe(b *testing.B, br *queue.Broker, order queue.Order, d queue.Durability) *pipe {
+	b.Helper()
+	p := &pipe{b: b, broker: br, topic: order.String(), all: make(chan struct{}, 1)}
+	must(b, br.EnsureTopic(b.Context(), p.topic, queue.TopicConfig{Partitions: benchPartitions, Durability: d}))
+	for i := range benchKeys {
+		p.keys = append(p.keys, fmt.Appendf(nil, "key-%d", i))
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	g := queue.Group{Name: order.String(), Topics: []string{p.topic}, Order: order}
+	go func() { ended <- br.Consume(ctx, g, p.handle) }()
+	b.Cleanup(func() {
+		stop()
+		must(b, <-ended)
+	})
+	return p
+}
+
+func (p *pipe) handle(context.Context, *queue.Delivery) error {
+	if p.left.Add(-1) == 0 {
+		p.all <- struct{}{}
+	}
+	return nil
+}
+
+// move publishes messages, so many a call, and waits until all are handled.
+func (p *pipe) move(size, atOnce int) contender {
+	ctx, value := p.b.Context(), make([]byte, size)
+	ms := make([]queue.Message, atOnce)
+	return func(n int) {
+		p.left.Store(int64(n))
+		for n > 0 {
+			ms = ms[:min(n, atOnce)]
+			for i := range ms {
+				ms[i] = queue.Message{Topic: p.topic, Key: p.keys[p.turn%benchKeys], Value: value}
+				p.turn++
+			}
+			if err := p.publish(ctx, ms); err != nil {
+				p.b.Fatal(err)
+			}
+			n -= len(ms)
+		}
+		ms = ms[:atOnce]
+		<-p.all
+	}
+}
+
+func (p *pipe) publish(ctx context.Context, ms []queue.Message) (err error) {
+	for {
+		if len(ms) == 1 {
+			_, err = p.broker.Publish(ctx, ms[0])
+		} else {
+			_, err = p.broker.PublishBatch(ctx, ms...)
+		}
+		if !errors.Is(err, queue.ErrFull) {
+			return err
+		}
+		runtime.Gosched() // in memory a publish does not wait for room
+	}
+}

@@ -1,0 +1,124 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/storage"
+)
+
+// headerRoom is what the encoding of headers may add to a message's size: two lengths a header.
+const headerRoom = 1 << 10
+
+// engine is a queue.Engine over a store.
+//
+// Locks, in the order in which they may be taken together: flusher.turn, group.setup, group.mu (several in the order of their ids, by
+// WaitIdle alone), then one of mu, flusher.mu, changes.mu and the store's own.
+type engine struct {
+	store     storage.Store
+	memory    bool // receipts say Memory
+	began     time.Time
+	publishes sync.Pool // of *publish
+	flusher   flusher
+	changes   changes
+	closed    chan struct{} // closed by Close
+	running   sync.WaitGroup
+
+	mu     sync.RWMutex
+	topics map[string]*topic // guarded by mu; those that were looked for
+	groups map[string]*group // guarded by mu; all of the store
+}
+
+func newEngine(s storage.Store, memory bool) *engine {
+	e := &engine{
+		store:  s,
+		memory: memory,
+		began:  time.Now(),
+		closed: make(chan struct{}),
+		topics: map[string]*topic{},
+		groups: map[string]*group{},
+	}
+	e.publishes.New = func() any { return &publish{batchOf: map[storage.PartitionID]int32{}} }
+	e.flusher.init(e)
+	for _, g := range s.Groups() {
+		e.groups[g.Name] = newGroup(e, g)
+	}
+	e.running.Go(e.run)
+	return e
+}
+
+// now is the clock of retries: it goes on however the wall clock is set.
+func (e *engine) now() time.Duration { return time.Since(e.began) }
+
+// Capabilities implements queue.Engine.
+func (e *engine) Capabilities() queue.Capabilities {
+	features := map[queue.Feature]queue.Grade{}
+	for _, f := range []queue.Feature{
+		queue.CanOrderByKey, queue.CanOrderByPartition, queue.CanShare, queue.CanBatch, queue.CanRead, queue.CanResume, queue.CanCountAttempts,
+	} {
+		features[f] = queue.Grade{}
+	}
+	return queue.Capabilities{Name: "embedded", MaxBytes: storage.MaxRecord - headerRoom, Features: features}
+}
+
+// Done implements queue.Engine.
+func (e *engine) Done() <-chan struct{} { return e.store.Stopped() }
+
+// Err implements queue.Engine.
+func (e *engine) Err() error {
+	select {
+	case <-e.store.Stopped():
+		return translate(e.store.StopCause())
+	default:
+		return nil
+	}
+}
+
+// run writes cursors from time to time, and stops the groups when the store stops.
+func (e *engine) run() {
+	for {
+		select {
+		case <-e.closed:
+			return
+		case <-e.store.Stopped():
+			e.failAll(e.Err())
+			return
+		case <-e.flusher.begun:
+			e.flusher.pass()
+		}
+	}
+}
+
+// failAll ends all groups.
+func (e *engine) failAll(err error) {
+	for _, g := range e.allGroups() {
+		g.fail(err)
+	}
+	e.changes.notify()
+}
+
+func (e *engine) allGroups() []*group {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	gs := make([]*group, 0, len(e.groups))
+	for _, g := range e.groups {
+		gs = append(gs, g)
+	}
+	return gs
+}
+
+// Close implements queue.Engine.
+func (e *engine) Close(ctx context.Context) error {
+	close(e.closed)
+	e.failAll(queue.ErrClosed)
+	flushed := e.flusher.flush(ctx)
+	e.flusher.giveUp()
+	e.running.Wait()
+	if e.Err() != nil {
+		flushed = nil // the store says it too, with its cause
+	}
+	return errors.Join(flushed, translate(e.store.Close(ctx)))
+}

@@ -1,0 +1,34 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/storage"
+)
+
+// translate returns err of the store as what package queue calls it, with err behind it.
+func translate(err error) error {
+	var tooLarge *storage.LimitError
+	var stopped *storage.StoppedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrIndeterminate) && errors.As(err, &stopped):
+		return fmt.Errorf("%w: %w: %w", queue.ErrIndeterminate, queue.ErrStopped, err)
+	case errors.Is(err, storage.ErrIndeterminate):
+		return fmt.Errorf("%w: %w", queue.ErrIndeterminate, err)
+	case errors.As(err, &stopped):
+		return fmt.Errorf("%w: %w", queue.ErrStopped, err)
+	case errors.Is(err, storage.ErrFull):
+		return fmt.Errorf("%w: %w", queue.ErrFull, err)
+	case errors.As(err, &tooLarge):
+		return fmt.Errorf("%w: %w", queue.ErrTooLarge, err)
+	case errors.Is(err, storage.ErrClosed):
+		return fmt.Errorf("%w: %w", queue.ErrClosed, err)
+	case errors.Is(err, storage.ErrNotFound):
+		return fmt.Errorf("%w: %w", queue.ErrNotFound, err)
+	}
+	return err
+}

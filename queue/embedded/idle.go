@@ -1,0 +1,196 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/storage"
+)
+
+// changes tells those that wait for idle groups when to look again.
+type changes struct {
+	waiting atomic.Int32 // how many wait
+
+	mu   sync.Mutex
+	next chan struct{} // guarded by mu; closed at the next change; nil: nobody asked
+}
+
+// notify says that a group may have become idle.
+func (c *changes) notify() {
+	if c.waiting.Load() == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next != nil {
+		close(c.next)
+		c.next = nil
+	}
+}
+
+// wait returns a channel that is closed at the next change.
+func (c *changes) wait() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == nil {
+		c.next = make(chan struct{})
+	}
+	return c.next
+}
+
+// WaitIdle implements queue.EngineWaiter.
+func (e *engine) WaitIdle(ctx context.Context, names ...string) error {
+	e.changes.waiting.Add(1)
+	defer e.changes.waiting.Add(-1)
+	for {
+		changed := e.changes.wait()
+		busy := e.busy(names)
+		if busy == "" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("queue: not idle: %s: %w", busy, ctx.Err())
+		case <-e.store.Stopped():
+			return fmt.Errorf("queue: not idle: %s: %w", busy, e.Err())
+		case <-e.closed:
+			return fmt.Errorf("queue: not idle: %s: %w", busy, queue.ErrClosed)
+		}
+	}
+}
+
+// busy names a group that is not idle, and says why; "" if at one moment all were.
+func (e *engine) busy(names []string) string {
+	groups := make([]*group, 0, len(names))
+	for _, name := range names {
+		g := e.existing(name)
+		if g == nil {
+			return fmt.Sprintf("group %q does not exist", name)
+		}
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b *group) int { return int(a.id) - int(b.id) })
+	groups = slices.Compact(groups)
+	// All are locked together: what one of them does, another may have to do next.
+	for _, g := range groups {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+	}
+	for _, g := range groups {
+		if g.known == nil && len(g.before()) == 0 { // it is being made: nobody knows yet where it begins
+			return fmt.Sprintf("group %q does not exist", g.name)
+		}
+		b := g.backlog()
+		if b.lag == 0 && g.out == 0 && !g.resuming() {
+			continue
+		}
+		why := g.idleReason(b)
+		if why == "" {
+			why = fmt.Sprintf("%d in flight, %d ready", b.inFlight, b.ready)
+		}
+		return fmt.Sprintf("group %q: %s", g.name, why)
+	}
+	return ""
+}
+
+// backlog is what a group is not done with.
+type backlog struct{ lag, ready, inFlight, waiting int64 }
+
+// backlog counts records: subtracting offsets would count gaps. It is called with g.mu held.
+func (g *group) backlog() backlog {
+	var b backlog
+	if g.known == nil {
+		for _, c := range g.before() {
+			b.lag += g.engine.lag(c.Partition, c.Passed)
+		}
+	}
+	for _, p := range g.active {
+		b.lag += g.engine.lag(p.id, p.window.Passed())
+	}
+	b.inFlight = int64(g.out)
+	if g.set != nil {
+		b.waiting = int64(g.set.Waiting())
+	}
+	b.ready = max(0, b.lag-b.inFlight-b.waiting)
+	return b
+}
+
+func (e *engine) lag(p storage.PartitionID, passed int64) int64 {
+	b, err := e.store.Bounds(p)
+	if err != nil {
+		return 0 // the store is closed
+	}
+	return max(0, b.Records-passed)
+}
+
+// before returns the cursors of a group that nobody joined in this process.
+func (g *group) before() []storage.Cursor {
+	if g.asked {
+		return g.dormant
+	}
+	g.asked = true
+	for _, t := range g.engine.store.Topics() {
+		for n := range t.Partitions {
+			if c, ok := g.engine.store.Cursor(g.id, t.Partition(n)); ok {
+				g.dormant = append(g.dormant, storage.Cursor{Partition: c.Partition, Passed: c.Passed})
+			}
+		}
+	}
+	return g.dormant
+}
+
+// idleReason says why nothing runs; "" if something does, or could.
+func (g *group) idleReason(b backlog) string {
+	switch {
+	case g.err != nil:
+		return "stopped: " + g.err.Error()
+	case len(g.members) == 0:
+		return "no members"
+	case g.resuming():
+		return "resuming"
+	case b.inFlight > 0 && b.ready > 0 && g.allFull():
+		return "in flight full"
+	case b.inFlight > 0:
+		return ""
+	case b.waiting > 0 && b.ready == 0:
+		return "waiting for a retry"
+	case b.waiting > 0:
+		return g.behindRetry()
+	}
+	return ""
+}
+
+// resuming tells whether a member has yet to say, by Group.Resume, where a partition goes on: that may be behind what is done.
+func (g *group) resuming() bool {
+	return slices.ContainsFunc(g.members, func(m *member) bool { return m.adopting || m.mustAdopt() })
+}
+
+// allFull tells whether no member takes more before it settles something.
+func (g *group) allFull() bool {
+	return !slices.ContainsFunc(g.members, func(m *member) bool { return !m.full() })
+}
+
+// behindRetry says what keeps ready messages from running while others wait for a retry; "" if nothing does.
+func (g *group) behindRetry() string {
+	for _, p := range g.active {
+		if p.unread && p.window.Len() >= windowRecords || p.window.Bytes() >= windowBytes {
+			return fmt.Sprintf("window full: %s/%d holds %d records, %d bytes from offset %d on, which waits for a retry",
+				p.topic.Name, p.number, p.window.Len(), p.window.Bytes(), p.window.Floor())
+		}
+	}
+	if !g.mayRead() {
+		queued := g.set.Queued()
+		return fmt.Sprintf("full: %d records, %d bytes wait behind retries", queued.Items, queued.Bytes)
+	}
+	runnable := 0
+	g.feeds(func(f *feed) { runnable += f.work() })
+	if runnable == 0 {
+		return "waiting for a retry"
+	}
+	return ""
+}

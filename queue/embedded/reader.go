@@ -1,0 +1,183 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/storage"
+)
+
+// Read implements queue.EngineReader.
+func (e *engine) Read(ctx context.Context, r queue.Range) iter.Seq2[*queue.Record, error] {
+	return func(yield func(*queue.Record, error) bool) {
+		rd, err := e.reader(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer rd.close()
+		for {
+			enough, err := rd.drain(ctx, yield)
+			if enough || err == nil && !r.Follow {
+				return
+			}
+			if err == nil {
+				err = rd.wait(ctx)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	}
+}
+
+// reader is a Read in progress.
+type reader struct {
+	engine  *engine
+	topic   *topic
+	follow  bool
+	parts   map[storage.PartitionID]*readerPart
+	unread  []*readerPart // in turn
+	watcher *storage.Watcher
+	news    []storage.PartitionID
+	unwatch []func()
+	records []storage.Record
+}
+
+type readerPart struct {
+	number    int
+	next, end int64 // from where, and up to where unless it follows
+	listed    bool  // in unread
+}
+
+func (rd *reader) list(p *readerPart) {
+	if !p.listed {
+		p.listed = true
+		rd.unread = append(rd.unread, p)
+	}
+}
+
+func (e *engine) reader(r queue.Range) (*reader, error) {
+	t, err := e.topic(r.Topic)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.checkStart(r.From); err != nil {
+		return nil, err
+	}
+	numbers := r.Partitions
+	if numbers == nil {
+		for n := range t.Partitions {
+			numbers = append(numbers, n)
+		}
+	}
+	rd := &reader{engine: e, topic: t, follow: r.Follow, watcher: storage.NewWatcher()}
+	rd.parts = make(map[storage.PartitionID]*readerPart, len(numbers))
+	for _, n := range numbers {
+		if err := rd.open(n, r.From); err != nil {
+			rd.close()
+			return nil, err
+		}
+	}
+	return rd, nil
+}
+
+func (rd *reader) open(n int, from queue.Start) error {
+	e, t := rd.engine, rd.topic
+	if n < 0 || n >= t.Partitions {
+		return fmt.Errorf("%w: partition %d of topic %q, which has %d", queue.ErrNotFound, n, t.Name, t.Partitions)
+	}
+	s, err := e.begin(t, n, from)
+	if err != nil {
+		return err
+	}
+	b, err := e.store.Bounds(t.Partition(n))
+	if err != nil {
+		return translate(err)
+	}
+	p := &readerPart{number: n, next: s.Floor, end: b.Next}
+	rd.parts[t.Partition(n)] = p
+	rd.list(p)
+	if !rd.follow {
+		return nil
+	}
+	unwatch, err := e.store.Watch(t.Partition(n), rd.watcher)
+	if err != nil {
+		return translate(err)
+	}
+	rd.unwatch = append(rd.unwatch, unwatch)
+	return nil
+}
+
+func (rd *reader) close() {
+	for _, unwatch := range rd.unwatch {
+		unwatch()
+	}
+}
+
+// drain reads a piece of each partition that has something, in turn, until none has. It ends early when the caller had enough.
+func (rd *reader) drain(ctx context.Context, yield func(*queue.Record, error) bool) (enough bool, err error) {
+	for len(rd.unread) > 0 {
+		p := rd.unread[0]
+		rd.unread = rd.unread[1:]
+		p.listed = false
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		rs, next, err := rd.engine.store.Read(rd.records[:0], rd.topic.Partition(p.number), p.next, readBytes)
+		if err != nil {
+			return false, translate(err)
+		}
+		p.next = next
+		if len(rs) > 0 && (rd.follow || next < p.end) {
+			rd.list(p)
+		}
+		if !rd.yield(p, rs, yield) {
+			return true, nil
+		}
+		clear(rs)
+		rd.records = rs[:0]
+	}
+	return false, nil
+}
+
+// yield hands over what was read of p. The records are the caller's, and made in one piece.
+func (rd *reader) yield(p *readerPart, rs []storage.Record, yield func(*queue.Record, error) bool) bool {
+	records := make([]queue.Record, len(rs))
+	for i := range rs {
+		r := &rs[i]
+		if !rd.follow && r.Offset >= p.end {
+			return true
+		}
+		records[i] = queue.Record{
+			Message: queue.Message{
+				Topic: rd.topic.Name, Key: r.Key, Value: r.Value, Headers: decodeHeaders(r.Headers), Timestamp: r.Timestamp,
+			},
+			Position: rd.topic.position(p.number, r.Offset),
+			Appended: r.Appended,
+		}
+		if !yield(&records[i], nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// wait waits for news.
+func (rd *reader) wait(ctx context.Context) error {
+	select {
+	case <-rd.watcher.C():
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-rd.engine.closed:
+		return queue.ErrClosed
+	}
+	rd.news = rd.watcher.Take(rd.news[:0])
+	for _, id := range rd.news {
+		rd.list(rd.parts[id])
+	}
+	return nil
+}

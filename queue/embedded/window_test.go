@@ -1,0 +1,180 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatmq/leat/queue"
+)
+
+func TestWindowBoundsWhatIsReadAboveTheFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		const extra = 10
+		fill(t, b, 1, windowRecords+extra, 0)
+		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 1 << 16, Batch: queue.Batch{Messages: 4}})
+		first := m.one()
+		if err := m.settle(first, queue.SettleRetry, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		done := 0
+		for done < windowRecords-1 {
+			hs := m.receive(1000, queue.ReceiveLimits{})
+			m.ack(hs...)
+			done += len(hs)
+		}
+		if done != windowRecords-1 {
+			t.Errorf("%d records done above the floor, the bound is %d with the one that waits", done, windowRecords)
+		}
+		m.nothing(time.Minute)
+		s := b.Stats().Groups[0]
+		if s.Ready != extra || s.Waiting != 1 || !strings.Contains(s.Idle, "window full") || !strings.Contains(s.Idle, "t/0") {
+			t.Errorf("stats %+v", s)
+		}
+		again := m.one()
+		if again.Position != first.Position {
+			t.Fatalf("got %s", again.Position)
+		}
+		m.ack(again)
+		if got := m.drain(); len(got) != extra {
+			t.Errorf("%d came when the floor had moved, want %d", len(got), extra)
+		}
+	})
+}
+
+func TestInFlightBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		for _, size := range []int{60, 50, 40, 500, 10} {
+			if _, err := b.Publish(t.Context(), queue.Message{Topic: "t", Value: bytes.Repeat([]byte{'v'}, size)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 10, InFlightBytes: 100})
+		first := m.one()
+		m.nothing(time.Minute) // 110 bytes
+		if s := b.Stats().Groups[0]; s.Idle != "in flight full" || s.InFlight != 1 || s.Ready != 4 {
+			t.Errorf("stats %+v", s)
+		}
+		got := make(chan int)
+		go func() {
+			var dst [10]queue.Handover
+			n, err := m.Receive(t.Context(), dst[:], queue.ReceiveLimits{})
+			if err != nil {
+				t.Error(err)
+			}
+			m.ack(dst[:n]...)
+			got <- n
+		}()
+		synctest.Wait()
+		m.ack(first)
+		if n := <-got; n != 2 {
+			t.Errorf("%d messages came when there was room for two", n)
+		}
+		if h := m.one(); len(h.Value) != 500 {
+			t.Errorf("a message of %d bytes came, not the large one alone", len(h.Value))
+		}
+		m.nothing(time.Minute)
+	})
+}
+
+func TestReceiveLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		fill(t, b, 1, 10, 0)
+		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 3, Batch: queue.Batch{Messages: 4}})
+		if n := len(m.receive(10, queue.ReceiveLimits{Bytes: 3})); n != 3 {
+			t.Errorf("%d messages of a byte each in three bytes", n)
+		}
+		if n := len(m.receive(10, queue.ReceiveLimits{})); n != 7 {
+			t.Errorf("%d messages of seven", n)
+		}
+		fill(t, b, 1, 10, 0)
+		if n := len(m.receive(10, queue.ReceiveLimits{})); n != 2 {
+			t.Errorf("%d messages, two more make Concurrency times Batch.Messages", n)
+		}
+		m.nothing(time.Minute)
+	})
+}
+
+func TestLinger(t *testing.T) {
+	for _, order := range []queue.Order{queue.ByKey, queue.ByPartition, queue.Unordered} {
+		t.Run(order.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { lingers(t, order) })
+		})
+	}
+}
+
+func lingers(t *testing.T, order queue.Order) {
+	b := memory(t, 1)
+	limits := queue.ReceiveLimits{Bytes: 1000, Linger: 100 * time.Millisecond}
+	m := join(t, b, queue.Group{Order: order, Concurrency: 2, Batch: queue.Batch{Messages: 10}})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	publish := func(n int, every time.Duration) {
+		for i := range n {
+			select {
+			case <-ctx.Done():
+			case <-time.After(every):
+				fill(t, b, 1, 1, 0)
+				_ = i
+			}
+		}
+	}
+	go publish(5, 10*time.Millisecond)
+	began := time.Now()
+	hs := m.receive(10, limits)
+	if took := time.Since(began); len(hs) != 5 || took != 110*time.Millisecond {
+		t.Errorf("%d messages after %v; five come in 50ms, the first after 10ms", len(hs), took)
+	}
+	m.ack(hs...)
+	go publish(20, time.Millisecond)
+	began = time.Now()
+	hs = m.receive(10, limits)
+	if took := time.Since(began); len(hs) != 10 || took != 10*time.Millisecond {
+		t.Errorf("%d messages after %v, want ten as soon as they are there", len(hs), took)
+	}
+	m.ack(hs...)
+	if n := len(m.receive(10, queue.ReceiveLimits{Linger: time.Hour})); n != 10 {
+		t.Errorf("%d messages of the ten that were left", n)
+	}
+}
+
+// TestByPartitionReadsAhead bounds what a busy lane holds in memory.
+func TestByPartitionReadsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		for range 20 {
+			if _, err := b.PublishBatch(t.Context(), megabyte()...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := join(t, b, queue.Group{Order: queue.ByPartition, Concurrency: 2})
+		h := m.one()
+		m.nothing(time.Minute)
+		g := From(b).engine.groups["g"]
+		g.mu.Lock()
+		queued := g.set.Queued()
+		g.mu.Unlock()
+		if queued.Bytes > aheadBytes+2<<20 {
+			t.Errorf("%d bytes are held behind one that runs", queued.Bytes)
+		}
+		m.ack(h)
+		if got := m.drain(); len(got) != 20*16-1 {
+			t.Errorf("%d messages came", len(got))
+		}
+	})
+}
+
+func megabyte() []queue.Message {
+	var ms []queue.Message
+	for i := range 16 {
+		ms = append(ms, queue.Message{Topic: "t", Key: fmt.Append(nil, i), Value: make([]byte, 64<<10)})
+	}
+	return ms
+}

@@ -1,0 +1,33 @@
+package lanes
+
+import "time"
+
+// Item is a value in a lane. It comes from [Set.Item] and goes back to the Set with [Item.Done].
+type Item[T any] struct {
+	Value T
+	Seq   int64         // grows along the lane
+	Size  int           // bytes
+	Due   time.Duration // not to be handed out before this time, on the clock of [Set.Wake]; 0: at once
+
+	lane *lane[T]
+	next *Item[T] // in the lane, or in the Set's free list
+}
+
+// Done ends an item that was taken. Its memory is used again.
+func (it *Item[T]) Done() {
+	l := it.lane
+	l.partition.set.free(it)
+	l.out--
+	l.partition.out--
+	l.settle()
+}
+
+// Back returns an item that was taken to the front of its lane, not to be taken again before due; 0: at once.
+func (it *Item[T]) Back(due time.Duration) {
+	l := it.lane
+	it.Due = due
+	l.insert(it)
+	l.out--
+	l.partition.out--
+	l.settle()
+}
