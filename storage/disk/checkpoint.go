@@ -17,8 +17,9 @@ import (
 )
 
 // A checkpoint is the whole small state of the store at one point of the journal: topics, groups, cursors, and which bytes of which
-// segments count. There are two files, written in turn: one is always whole. The header is written last, behind a sync of the
-// sections, so that a checkpoint that was cut short has none that fits.
+// segments count. There are three files, written in turn. The header is written last, behind a sync of the sections, so that a checkpoint that
+// was cut short has none that fits. The newest whole one may be in the system's cache only, because its sync failed and its owner died of that; the one
+// before it was synced then. So neither may be written over, and the third is.
 //
 // Header, at byte 0:
 //
@@ -78,7 +79,7 @@ const (
 	checkpointHeader  = 128
 )
 
-var checkpointNames = [2]string{"checkpoint-a", "checkpoint-b"}
+var checkpointNames = [...]string{"checkpoint-a", "checkpoint-b", "checkpoint-c"}
 
 func (c *checkpoint) encodeHeader(table []byte, sections int) []byte {
 	b := make([]byte, sector)

@@ -20,10 +20,10 @@ type keeper struct {
 	spiller
 	core  *core.Core
 	ring  *ring
-	files [2]vfs.File // of the checkpoints
-	next  int         // which of them is written next
-	made  checkpoint  // the newest durable one, its header fields only; belongs to who has busy
-	last  frame.LSN   // of the epochs before
+	files [len(checkpointNames)]vfs.File // of the checkpoints
+	next  int                            // which of them is written next
+	made  checkpoint                     // the newest durable one, its header fields only; belongs to who has busy
+	last  frame.LSN                      // of the epochs before
 	every time.Duration
 	cache int64 // bytes of memory above which what is spilled is evicted
 
@@ -175,7 +175,7 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 	if err := c.write(k.files[k.next]); err != nil {
 		return fmt.Errorf("storage: writing %s: %w", checkpointNames[k.next], err)
 	}
-	k.next = 1 - k.next
+	k.next = (k.next + 1) % len(k.files)
 	k.ring.release(min(k.made.from.seq, c.from.seq))
 	k.made = *c
 	k.made.groups, k.made.topics = nil, nil

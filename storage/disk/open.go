@@ -71,7 +71,7 @@ func (st *Store) newest() (*checkpoint, int, error) {
 			return nil, 0, fmt.Errorf("storage: %s: %w", name, err)
 		}
 		if best == nil || c.seq > best.seq {
-			best, target = c, 1-i
+			best, target = c, (i+1)%len(checkpointNames)
 		}
 	}
 	if best != nil {
@@ -79,7 +79,7 @@ func (st *Store) newest() (*checkpoint, int, error) {
 	}
 	used, err := st.used()
 	if err == nil && used != "" {
-		err = &storage.DamageError{File: checkpointNames[0], Reason: "neither checkpoint is whole, but " + used + " holds records"}
+		err = &storage.DamageError{File: checkpointNames[0], Reason: "no checkpoint is whole, but " + used + " holds records"}
 	}
 	return nil, 0, err
 }
@@ -339,20 +339,10 @@ func (st *Store) committer() *committer {
 	return &committer{journal: j, seq: j.mark.seq - 1, prev: st.keeper.last, epoch: st.keeper.epoch}
 }
 
-// harden makes sure that what this open stands on is on the disk, not only in the system's cache, where an owner whose sync failed, or who
-// was killed before it, may have left it: the checkpoint is written again, since pages whose sync failed count as clean, and the names of
-// the files are synced.
+// harden makes sure that the names of the files that this open stands on are on the disk, not only in the system's cache, where an owner who
+// was killed may have left them.
 func (st *Store) harden() error {
-	i := 1 - st.keeper.next
-	b, err := readFile(st.fs, checkpointNames[i])
-	if err != nil {
-		return err
-	}
-	f := st.keeper.files[i]
-	if _, err := f.WriteAt(b, 0); err != nil {
-		return err
-	}
-	return errors.Join(f.SyncData(), st.fs.SyncDir(journalDir), st.fs.SyncDir("."))
+	return errors.Join(st.fs.SyncDir(journalDir), st.fs.SyncDir("."))
 }
 
 // begin makes the first checkpoint of the epoch: everything that was replayed is in segments, written anew and synced, before anyone sees it.

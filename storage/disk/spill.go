@@ -43,11 +43,13 @@ func (s *spiller) relieve(target int64) error {
 		}
 		return parts[a].ID < parts[b].ID
 	})
+	// Not beyond what was applied whole: else the next checkpoint could have a part of an entry.
+	limit := s.journal.core.State.Applied()
 	for _, p := range parts {
 		if left <= target {
 			return nil
 		}
-		n, err := s.partition(p, maxLSN)
+		n, err := s.partition(p, limit)
 		if err != nil {
 			return err
 		}
@@ -103,15 +105,14 @@ func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) er
 		if err != nil {
 			return err
 		}
-		if err := seg.Append(frames[:size]); err != nil {
-			var damage *storage.DamageError
-			if !errors.As(err, &damage) || seg.Meta().Count == 0 {
-				return err
+		err = seg.Append(frames[:size])
+		if damaged(err) && seg.Meta().Count > 0 { // nothing is added to it
+			if seg, err = s.create(h, hs[0].Base); err == nil {
+				err = seg.Append(frames[:size])
 			}
-			if err := s.roll(h, hs[0].Base); err != nil { // what is damaged is not added to
-				return err
-			}
-			continue
+		}
+		if err != nil {
+			return err
 		}
 		s.changed[seg] = struct{}{}
 		frames, hs = frames[size:], hs[n:]
@@ -138,17 +139,18 @@ func (s *spiller) target(h *history, base int64, size int) (*segment.Segment, er
 	if m.Count == 0 || m.Next == base && m.Length+int64(size) <= s.limit {
 		return a, nil
 	}
-	if err := a.Seal(); err != nil {
+	switch err := a.Seal(); {
+	case err == nil:
+		s.changed[a] = struct{}{}
+	case !damaged(err):
 		return nil, err
 	}
-	s.changed[a] = struct{}{}
 	return s.create(h, base)
 }
 
-// roll puts a new segment behind one that cannot be used any more.
-func (s *spiller) roll(h *history, base int64) error {
-	_, err := s.create(h, base)
-	return err
+func damaged(err error) bool {
+	var damage *storage.DamageError
+	return errors.As(err, &damage)
 }
 
 func (s *spiller) create(h *history, base int64) (*segment.Segment, error) {

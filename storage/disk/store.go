@@ -8,7 +8,7 @@
 //
 //	LOCK                       who has the directory
 //	journal/00, 01, ...        slots of the journal, written over and over
-//	checkpoint-a, -b           the small state, written in turn
+//	checkpoint-a, -b, -c       the small state, written in turn
 //	seg/PARTITION/FILE         segments
 //
 // Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints, whose syncs run in a third one.

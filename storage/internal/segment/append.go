@@ -89,6 +89,9 @@ func (s *Segment) Align() error {
 // Seal writes the footer behind the frames; Sync makes it durable. The segment takes no more frames afterwards.
 func (s *Segment) Seal() error {
 	m := s.Meta()
+	if _, err := s.writable(); err != nil { // rather than what a failed write has left in the file
+		return err
+	}
 	h, err := s.dir.acquire(s)
 	if err != nil {
 		return err
@@ -128,15 +131,15 @@ func (s *Segment) write(p []byte, done func()) error {
 	if len(p) == 0 {
 		return nil
 	}
+	length, err := s.writable()
+	if err != nil {
+		return err
+	}
 	h, err := s.dir.acquire(s)
 	if err != nil {
 		return err
 	}
 	defer s.dir.release(h)
-	length, err := s.writable()
-	if err != nil {
-		return err
-	}
 	if h.short { // what is missing must not become a hole
 		return s.shortened(h)
 	}

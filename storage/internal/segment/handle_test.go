@@ -88,15 +88,16 @@ func TestSyncedBeforeClosed(t *testing.T) {
 	must(t, s.dir.Close())
 }
 
-// A sync that fails while a file is closed to make room is not lost: the call that needed the room fails, and so does the segment's next Sync, for good.
+// A sync that fails while a file is closed to make room is not lost, and does not hit a bystander: the call that needed the room goes on, and the
+// segment's next Sync fails, for good.
 func TestSyncFailsWhileMakingRoom(t *testing.T) {
 	s := newStore(t, 1)
 	l := newLog(0, 0)
 	victim := s.create(1, l)
 	must(t, victim.Append(l.make(plain(1, 10))))
 	s.fs.FailSync(memfs.PagesDropped)
-	if _, err := s.dir.Create(partition, 2, 0, 0, 3); !errors.Is(err, syscall.EIO) {
-		t.Fatalf("the call that closed the file: got %v, want EIO", err)
+	if _, err := s.dir.Create(partition, 2, 0, 0, 3); err != nil {
+		t.Fatalf("the call that closed the file: %v", err)
 	}
 	for range 2 {
 		if err := victim.Sync(); !errors.Is(err, syscall.EIO) {

@@ -16,9 +16,7 @@ func (d *Dir) patiently(open func() (vfs.File, error)) (vfs.File, error) {
 	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
 		return f, err
 	}
-	if shedErr := d.shed(); shedErr != nil {
-		return nil, errors.Join(err, shedErr)
-	}
+	d.shed()
 	return open()
 }
 
