@@ -95,7 +95,7 @@ func (b *Broker) consume(ctx context.Context, c *consumer) error {
 	c.work(intake)
 
 	// Cursors are flushed though every other context may have ended.
-	last, cancel := context.WithTimeout(context.Background(), b.drainTime)
+	last, cancel := context.WithTimeout(context.Background(), max(b.drainTime, grace))
 	defer cancel()
 	return c.outcome(intake, member.Leave(last))
 }

@@ -149,7 +149,6 @@ func (g *group) tellRevoked() {
 		if m := r.partition.heir; m != nil {
 			m.feed.pending = append(m.feed.pending, r.partition)
 			m.feed.wake(0)
-			m.blocked.wakeAll()
 		}
 		g.mu.Unlock()
 	}

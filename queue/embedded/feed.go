@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/queue/internal/lanes"
-	"github.com/leatmq/leat/storage"
 )
 
 // feed is what receivers are fed from: partitions, and the receivers that wait. Each member of an ordered group has one; an unordered group
@@ -67,7 +66,6 @@ type receiver struct {
 	linger  *time.Timer // made when first needed; stopped but between two looks at what has come
 	waited  bool        // linger has run down
 	waiting bool        // linger runs
-	records []storage.Record
 	items   []*lanes.Item[message]
 	later   []later // of what is handed out
 }

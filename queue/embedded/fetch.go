@@ -9,12 +9,12 @@ import (
 
 // fetch reads the partition that is next. It is called with g.mu held and returns with it held; meanwhile it is not. Others may
 // read other partitions at the same time.
-func (f *feed) fetch(g *group, r *receiver) {
+func (f *feed) fetch(g *group) {
 	p := f.nextUnread()
 	p.unread, p.reading = false, true // before the read: what is stored during it is news again
-	from, epoch := p.window.Next(), p.epoch
+	from, epoch, buffer := p.window.Next(), p.epoch, g.buffer()
 	g.mu.Unlock()
-	records, next, more, err := g.engine.read(r.records[:0], p.id, from)
+	records, next, more, err := g.engine.read(buffer, p.id, from)
 	g.mu.Lock()
 	p.reading = false
 	switch {
@@ -27,10 +27,14 @@ func (f *feed) fetch(g *group, r *receiver) {
 		p.add(records, next)
 		g.arm()
 	}
-	r.keep(records)
+	g.keep(records)
 	p.offer()
-	if p.feed != nil {
-		p.feed.wake(1)
+	switch p.feed {
+	case nil:
+	case f:
+		f.wake(1)
+	default: // it moved meanwhile
+		p.feed.wake(0)
 	}
 }
 
@@ -43,14 +47,27 @@ func (e *engine) read(dst []storage.Record, p storage.PartitionID, from int64) (
 	return rs, next, next < b.Next, err
 }
 
-// maxKeptRecords bounds what a receiver keeps to read into.
-const maxKeptRecords = 4096
+// What a group keeps to read into, in slices and in records of each.
+const (
+	maxBuffers     = 4
+	maxBufferItems = 4096
+)
+
+func (g *group) buffer() []storage.Record {
+	last := len(g.buffers) - 1
+	if last < 0 {
+		return nil
+	}
+	b := g.buffers[last]
+	g.buffers = g.buffers[:last]
+	return b
+}
 
 // keep forgets the records, and keeps the slice.
-func (r *receiver) keep(records []storage.Record) {
+func (g *group) keep(records []storage.Record) {
 	clear(records)
-	if r.records = records[:0]; cap(records) > maxKeptRecords {
-		r.records = nil
+	if len(g.buffers) < maxBuffers && cap(records) <= maxBufferItems {
+		g.buffers = append(g.buffers, records[:0])
 	}
 }
 

@@ -100,7 +100,7 @@ func (m *testMember) told() []string {
 }
 
 func (m *testMember) leave() {
-	if err := m.Leave(context.Background()); err != nil && !errors.Is(err, queue.ErrClosed) {
+	if err := m.Leave(context.Background()); err != nil && !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrStopped) {
 		m.t.Error(err)
 	}
 }

@@ -33,6 +33,10 @@ func TestWaitIdle(t *testing.T) {
 			}
 		}
 		still("does not exist")
+		if _, err := From(b).engine.group(t.Context(), "g"); err != nil {
+			t.Fatal(err)
+		}
+		still("does not exist") // it has no cursors yet
 		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 2})
 		still("0 in flight, 2 ready")
 		x := m.one()

@@ -237,5 +237,5 @@ func (g *group) end() {
 		p.unread = false
 	}
 	g.disarm()
-	g.spare = nil
+	g.spare, g.buffers = nil, nil
 }

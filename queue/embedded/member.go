@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/leatmq/leat/queue"
@@ -28,7 +29,7 @@ type member struct {
 
 func newMember(g *group, m queue.Membership) *member {
 	made := &member{Membership: m, group: g, feed: &feed{}}
-	made.maxOut = m.Group.Concurrency * max(1, m.Group.Batch.Messages)
+	made.maxOut = int(min(math.MaxInt32, int64(m.Group.Concurrency)*int64(max(1, m.Group.Batch.Messages))))
 	if m.Group.Order == queue.Unordered {
 		made.feed = &g.shared
 	}
@@ -77,7 +78,7 @@ func (m *member) receive(ctx context.Context, r *receiver, dst []queue.Handover,
 			f.wake(0)
 			return n, nil
 		case len(f.unread) > 0 && g.mayRead():
-			f.fetch(g, r)
+			f.fetch(g)
 		case f.turns.Lanes() > 0:
 			m.wait(ctx, r, &f.idle, r.lingering(limits.Linger))
 		default:

@@ -228,3 +228,67 @@ func TestSeveralOfALaneInOneReceive(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoLeavesPassesOn: a receiver that was called for a message, and whose ctx ended before it came to it, calls another.
+func TestWhoLeavesPassesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		fill(t, b, 1, 1, 0)
+		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 3})
+		h := m.one()
+		first, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := m.Receive(first, make([]queue.Handover, 1), queue.ReceiveLimits{})
+			ended <- err
+		}()
+		synctest.Wait()
+		got := make(chan queue.Handover, 1)
+		go func() { got <- m.one() }()
+		synctest.Wait()
+
+		inner := m.Member.(*member)
+		inner.group.mu.Lock()
+		inner.settle(h.Handle.(*token), &queue.Settlement{Outcome: queue.SettleRelease})
+		inner.feed.wake(0) // calls the first
+		cancel()
+		inner.group.mu.Unlock()
+		synctest.Wait()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first: %v", err)
+		}
+		select {
+		case again := <-got:
+			m.ack(again)
+		default:
+			t.Error("the second was not called")
+			m.ack(m.one())
+			m.leave()
+		}
+	})
+}
+
+// TestLaneDoesNotWaitForItsSettlerToComeBack: who settles is expected back in Receive, but another may be the one that waits there.
+func TestLaneDoesNotWaitForItsSettlerToComeBack(t *testing.T) {
+	for _, outcome := range []queue.Outcome{queue.SettleDone, queue.SettleRetry, queue.SettleRelease} {
+		synctest.Test(t, func(t *testing.T) {
+			b := memory(t, 1)
+			fill(t, b, 1, 2, 1)
+			m := join(t, b, queue.Group{Order: queue.ByKey, Concurrency: 2})
+			h := m.one()
+			got := make(chan time.Time)
+			go func() {
+				m.one()
+				got <- time.Now()
+			}()
+			synctest.Wait()
+			settled := time.Now()
+			if err := m.settle(h, outcome, 0); err != nil {
+				t.Fatal(err)
+			}
+			if took := (<-got).Sub(settled); took > 2*flushDelay {
+				t.Errorf("the next of the lane came after %v", took)
+			}
+		})
+	}
+}

@@ -28,8 +28,10 @@ type place struct {
 func (e *engine) Publish(ctx context.Context, ms []queue.Message, rs []queue.Receipt) error {
 	p := e.publishes.Get().(*publish)
 	defer p.giveBack(e)
+	var t *topic
 	for i := range ms {
-		t, err := e.admit(&ms[i])
+		var err error
+		t, err = e.admit(&ms[i], t)
 		if err != nil {
 			if len(ms) > 1 {
 				err = fmt.Errorf("message %d of %d: %w", i+1, len(ms), err)
@@ -47,11 +49,12 @@ func (e *engine) Publish(ctx context.Context, ms []queue.Message, rs []queue.Rec
 	return nil
 }
 
-// admit finds the topic of m, and refuses what it does not take.
-func (e *engine) admit(m *queue.Message) (*topic, error) {
-	t, err := e.topic(m.Topic)
-	if err != nil {
-		return nil, err
+// admit finds the topic of m, which often is that of the message before, and refuses what it does not take.
+func (e *engine) admit(m *queue.Message, before *topic) (t *topic, err error) {
+	if t = before; t == nil || t.Name != m.Topic {
+		if t, err = e.topic(m.Topic); err != nil {
+			return nil, err
+		}
 	}
 	if size := m.Size(); size > t.config.MaxBytes {
 		return nil, fmt.Errorf("%w: a message of %d bytes, topic %q allows %d", queue.ErrTooLarge, size, m.Topic, t.config.MaxBytes)
@@ -129,6 +132,7 @@ func (p *publish) encode(hs queue.Headers) storage.Headers {
 }
 
 func (p *publish) receipts(ms []queue.Message, rs []queue.Receipt, reached storage.Durability) {
+	count := published{}
 	for i := range p.placed {
 		at := &p.placed[i]
 		r := &p.entry.Batches[at.batch].Records[at.record]
@@ -136,9 +140,26 @@ func (p *publish) receipts(ms []queue.Message, rs []queue.Receipt, reached stora
 			Position:   at.topic.position(int(at.partition), r.Offset),
 			Durability: at.topic.reached(reached),
 		}
-		at.topic.published.Add(1)
-		at.topic.publishedBytes.Add(int64(ms[i].Size()))
+		count.add(at.topic, ms[i].Size())
 	}
+	count.add(nil, 0)
+}
+
+// published counts messages of one topic after another, since atomic counters are not for each message.
+type published struct {
+	topic          *topic
+	records, bytes int64
+}
+
+func (c *published) add(t *topic, bytes int) {
+	if c.topic != t && c.topic != nil {
+		c.topic.published.Add(c.records)
+		c.topic.publishedBytes.Add(c.bytes)
+		c.records, c.bytes = 0, 0
+	}
+	c.topic = t
+	c.records++
+	c.bytes += int64(bytes)
 }
 
 func (t *topic) position(partition int, offset int64) queue.Position {

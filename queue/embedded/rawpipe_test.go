@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// rawPipe is a log that one goroutine writes and another reads back. Its reader owns what it read, as a handler owns its message.
+// rawPipe is a log that one goroutine writes and another reads back. It keeps all that was written, for readers who come later, so its file
+// grows; and its reader owns what it read, as a handler owns its message.
 type rawPipe struct {
 	*rawLog
 	positions *rawLog
@@ -15,9 +16,9 @@ type rawPipe struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond // on mu
-	written  int64     // guarded by mu; bytes, wrap not counted
-	read     int64     // guarded by mu
-	finished int64     // messages that were handled; of the reader
+	written  int64     // guarded by mu; bytes
+	read     int64     // of these; the reader's, as is what follows
+	finished int64     // messages that were handled
 }
 
 const (
@@ -41,33 +42,15 @@ func (p *rawPipe) move(n int) {
 	reader.Wait()
 }
 
-// append writes buf when there is room for it that was read.
+// append writes buf behind all that was written.
 func (p *rawPipe) append(buf []byte) {
-	p.mu.Lock()
-	for p.written+int64(len(buf))-p.read > p.size {
-		p.changed.Wait()
+	if _, err := p.file.WriteAt(buf, p.written); err != nil {
+		p.tb.Error(err)
 	}
-	at := p.written
-	p.mu.Unlock()
-	p.wrapped(at, buf, p.file.WriteAt)
 	p.mu.Lock()
 	p.written += int64(len(buf))
 	p.mu.Unlock()
 	p.changed.Signal()
-}
-
-// wrapped does f with buf at byte at of an endless file.
-func (p *rawPipe) wrapped(at int64, buf []byte, f func([]byte, int64) (int, error)) {
-	at %= p.size
-	n := min(int64(len(buf)), p.size-at)
-	if _, err := f(buf[:n], at); err != nil {
-		p.tb.Error(err)
-	}
-	if n < int64(len(buf)) {
-		if _, err := f(buf[n:], 0); err != nil {
-			p.tb.Error(err)
-		}
-	}
 }
 
 // consume reads and handles n messages.
@@ -78,17 +61,16 @@ func (p *rawPipe) consume(n int) {
 		for p.written-p.read < frame {
 			p.changed.Wait()
 		}
-		at, size := p.read, min(p.written-p.read, rawRead)
+		size := min(p.written-p.read, rawRead)
 		p.mu.Unlock()
 		buf := make([]byte, size/frame*frame)
-		p.wrapped(at, buf, p.file.ReadAt)
+		if _, err := p.file.ReadAt(buf, p.read); err != nil {
+			p.tb.Error(err)
+		}
 		for rest := buf; len(rest) > 0; n-- {
 			rest = p.handle(rest)
 		}
-		p.mu.Lock()
 		p.read += int64(len(buf))
-		p.mu.Unlock()
-		p.changed.Signal()
 	}
 	p.note()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,102 @@ func TestResumeRunsWhileNothingOfTheMemberDoes(t *testing.T) {
 	})
 }
 
+// TestResumeRunsAlone: not even another Resume of the member runs meanwhile, though another partition has come.
+func TestResumeRunsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 2)
+		fill(t, b, 2, 2, 0)
+		running, calls := 0, 0
+		g := queue.Group{Order: queue.ByPartition, Concurrency: 4, Resume: func(_ context.Context, _ string, p int) (queue.Position, error) {
+			calls++
+			if running++; running > 1 {
+				t.Error("two calls of Resume at once")
+			}
+			time.Sleep(time.Second)
+			running--
+			return queue.Position{}, nil
+		}}
+		x, y := join(t, b, queue.Group{Order: queue.ByPartition}), join(t, b, g)
+		ctx, stop := context.WithCancel(t.Context())
+		var receivers sync.WaitGroup
+		receive := func() {
+			for {
+				var dst [1]queue.Handover
+				if _, err := y.Receive(ctx, dst[:], queue.ReceiveLimits{}); err != nil {
+					return
+				}
+				if running > 0 {
+					t.Error("a message was handed out while Resume ran")
+				}
+				y.ack(dst[0])
+			}
+		}
+		receivers.Go(receive)
+		receivers.Go(receive)
+		time.Sleep(time.Second / 2)
+		x.leave() // its partition comes while the first is resumed
+		receivers.Go(receive)
+		if err := b.WaitIdle(ctx, "g"); err != nil {
+			t.Error(err)
+		}
+		stop()
+		receivers.Wait()
+		if calls != 2 {
+			t.Errorf("%d calls", calls)
+		}
+	})
+}
+
+func TestReceiversGoOnWhenResumeIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 2)
+		fill(t, b, 2, 1, 0)
+		a := archive{}
+		g := a.group()
+		resume := g.Resume
+		g.Resume = func(ctx context.Context, topic string, p int) (queue.Position, error) {
+			time.Sleep(time.Second)
+			return resume(ctx, topic, p)
+		}
+		m := join(t, b, g)
+		got := make(chan queue.Handover, 2)
+		for range 2 { // each keeps what it got
+			go func() { got <- m.one() }()
+		}
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(got) != 2 {
+			t.Errorf("%d of two receivers got a message when Resume was done", len(got))
+			m.leave()
+		}
+	})
+}
+
+// TestReadOfBeforeResumeIsDropped: a read that began before the cursor was set does not bring what it found.
+func TestReadOfBeforeResumeIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := openStopping(t)
+		fill(t, b, 1, 6, 0)
+		x := join(t, b, queue.Group{Order: queue.ByPartition})
+		hold := make(chan struct{})
+		s.holdReads(hold)
+		go x.Receive(t.Context(), make([]queue.Handover, 1), queue.ReceiveLimits{})
+		synctest.Wait() // it reads
+		s.holdReads(nil)
+		a := archive{last: map[int]queue.Position{0: queue.PositionAt("t", 0, 3)}}
+		y := join(t, b, a.group())
+		x.leave()
+		got := make(chan []string)
+		go func() { got <- y.drain() }()
+		synctest.Wait()
+		close(hold)
+		if got := <-got; !slices.Equal(got, []string{"4", "5"}) {
+			t.Errorf("behind position 3 came %v", got)
+		}
+	})
+}
+
 func TestResumeThatFailsEndsTheMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory(t, 2)
@@ -134,15 +231,23 @@ func TestResumeThatFailsEndsTheMember(t *testing.T) {
 			"other partition": {archive{last: map[int]queue.Position{0: queue.PositionAt("t", 1, 0)}}, queue.ErrNotFound},
 			"another topic's": {archive{last: map[int]queue.Position{0: queue.PositionAt("u", 0, 0)}}, queue.ErrNotFound},
 		} {
+			var others []*testMember
+			for range 2 {
+				others = append(others, join(t, b, queue.Group{Order: queue.ByPartition}))
+			}
 			m := join(t, b, c.archive.group())
-			waiting := make(chan error)
-			go func() {
-				_, err := m.Receive(t.Context(), make([]queue.Handover, 1), queue.ReceiveLimits{})
-				waiting <- err
-			}()
-			_, err := m.Receive(t.Context(), make([]queue.Handover, 1), queue.ReceiveLimits{})
-			if other := <-waiting; !errors.Is(err, c.want) || !errors.Is(other, c.want) {
-				t.Errorf("%s: %v and %v, want both %v", name, err, other, c.want)
+			failed := make(chan error)
+			for range 2 {
+				go func() {
+					_, err := m.Receive(t.Context(), make([]queue.Handover, 1), queue.ReceiveLimits{})
+					failed <- err
+				}()
+			}
+			synctest.Wait() // both wait for the partitions that the other has
+			others[0].leave()
+			others[1].leave()
+			if x, y := <-failed, <-failed; !errors.Is(x, c.want) || !errors.Is(y, c.want) {
+				t.Errorf("%s: %v and %v, want both %v", name, x, y, c.want)
 			}
 			m.leave()
 		}

@@ -19,9 +19,10 @@ type stopping struct {
 	stopped chan struct{}
 
 	mu     sync.Mutex
-	append error // of the next appends; guarded by mu
-	cause  error // guarded by mu
-	read   error // guarded by mu
+	append error         // of the next appends; guarded by mu
+	cause  error         // guarded by mu
+	read   error         // guarded by mu
+	hold   chan struct{} // that reads wait for; guarded by mu
 }
 
 func openStopping(t *testing.T) (*stopping, *queue.Broker) {
@@ -52,8 +53,13 @@ func (s *stopping) Append(ctx context.Context, e *storage.Entry) (storage.Durabi
 
 func (s *stopping) Read(dst []storage.Record, p storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
 	s.mu.Lock()
-	err := s.read
+	err, hold := s.read, s.hold
 	s.mu.Unlock()
+	if hold != nil {
+		dst, next, err := s.Store.Read(dst, p, from, maxBytes)
+		<-hold
+		return dst, next, err
+	}
 	if err != nil {
 		return dst, from, err
 	}
@@ -83,15 +89,22 @@ func (s *stopping) set(appending, reading error) {
 	s.append, s.read = appending, reading
 }
 
+// holdReads has reads return what they found only when hold is closed; nil: at once.
+func (s *stopping) holdReads(hold chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = hold
+}
+
 var errDisk = errors.New("input/output error")
 
 func TestStoppedStoreHandsOutNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := openStopping(t)
 		fill(t, b, 1, 3, 0)
-		m := join(t, b, queue.Group{Order: queue.ByPartition, Concurrency: 3})
+		m := join(t, b, queue.Group{Order: queue.ByPartition, Concurrency: 1})
 		h := m.one()
-		waiting := make(chan error)
+		waiting := make(chan error) // until h is settled
 		go func() {
 			_, err := m.Receive(t.Context(), make([]queue.Handover, 1), queue.ReceiveLimits{})
 			waiting <- err
@@ -135,6 +148,21 @@ func TestStoppedStoreHandsOutNothing(t *testing.T) {
 	})
 }
 
+// TestStopIsSeenAtOnce: also while the engine's goroutine is busy with something else.
+func TestStopIsSeenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := openStopping(t)
+		fill(t, b, 1, 3, 0)
+		m := join(t, b, queue.Group{Order: queue.ByPartition})
+		m.ack(m.one())
+		synctest.Wait() // the goroutine waits to flush
+		s.fail(errDisk)
+		if _, err := m.Receive(t.Context(), make([]queue.Handover, 1), queue.ReceiveLimits{}); !errors.Is(err, errDisk) {
+			t.Errorf("Receive: %v", err)
+		}
+	})
+}
+
 func TestFlushThatFailsEndsTheGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := openStopping(t)
@@ -164,10 +192,9 @@ func TestFullStoreDelaysTheFlushOnly(t *testing.T) {
 		m.ack(m.one())
 		time.Sleep(time.Second)
 		s.set(nil, nil)
-		m.ack(m.one())
 		time.Sleep(time.Second)
 		e := From(b).engine
-		if c, _ := s.Cursor(e.groups["g"].id, e.topics["t"].First); c.Floor != 2 || c.Passed != 2 {
+		if c, _ := s.Cursor(e.groups["g"].id, e.topics["t"].First); c.Floor != 1 || c.Passed != 1 {
 			t.Errorf("the store has %+v", c)
 		}
 	})

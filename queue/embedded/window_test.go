@@ -83,6 +83,22 @@ func TestInFlightBytes(t *testing.T) {
 	})
 }
 
+func TestInFlightBytesOfSeveralReceives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		for _, size := range []int{30, 60, 20} {
+			if _, err := b.Publish(t.Context(), queue.Message{Topic: "t", Value: make([]byte, size)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 10, InFlightBytes: 100})
+		m.one()
+		if n := len(m.receive(10, queue.ReceiveLimits{})); n != 1 {
+			t.Errorf("%d messages on top of 30 bytes, where 70 more are allowed", n)
+		}
+	})
+}
+
 func TestReceiveLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory(t, 1)

@@ -21,7 +21,7 @@ import (
 // against what was promised until then. The recovery is crashed, too, and goes on from there; and what was recovered is published to and
 // crashed again, so that an offset that was given twice shows.
 func TestCrash(t *testing.T) {
-	scripts := sized(t, 3, 6, 10)
+	scripts := sized(t, 1, 2, 6)
 	s := &sweep{tally: newTally(), modes: sized(t, 2, 4, len(memfs.Modes())), again: sized(t, 8, 4, 3)}
 	for i := range scripts {
 		seed := uint64(i) + 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -49,7 +50,7 @@ func TestFault(t *testing.T) {
 	}
 	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown",
 		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"))
-	f.end(t, "fault loop", line, "runs", "injected", "stopped", "refused opens", "acknowledged", "unknown", "spills", "checkpoints")
+	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "spills", "checkpoints")
 }
 
 type faults struct {
@@ -72,13 +73,15 @@ func (f *faults) every(t *testing.T, how failure, seed uint64) {
 // run lets operation k fail; it returns false if the script has none.
 func (f *faults) run(how failure, seed uint64, k int) bool {
 	inner := memfs.New()
+	h := storagetest.NewHistory()
+	soon := f.soonAfter(inner, h, seed+uint64(k))
 	fault := how.fault
 	fault.Nth = k
-	if how.sync != 0 {
-		fault.Before = func(vfs.Op) { inner.FailSync(how.sync) }
+	fault.Before = func(vfs.Op) {
+		inner.FailSync(how.sync)
+		soon.armed.Store(true)
 	}
 	fs := errfs.New(inner, fault)
-	h := storagetest.NewHistory()
 	where := fmt.Sprintf("%s, seed %d, k %d", how.name, seed, k)
 	st, err := open(fs)
 	for life := uint64(0); err == nil && life < 2; life++ {
@@ -101,13 +104,41 @@ func (f *faults) run(how failure, seed uint64, k int) bool {
 	if err != nil {
 		f.count("refused opens", 1)
 	}
+	inner.OnOp(nil)
 	where += fmt.Sprint(", ", fs.Hits()[0])
+	if soon.fs != nil {
+		f.count("cut soon", 1)
+		f.check(soon.fs, soon.history, storagetest.PowerLost, seed, where+fmt.Sprintf(", power lost %d changes later", soon.at), nil)
+	}
 	died := storagetest.Died
 	if how.sync == memfs.CacheReverts {
 		died = storagetest.PowerLost // what was written and not synced is gone without a crash
 	}
 	f.later(inner, h, died, where, seed+uint64(k))
 	return true
+}
+
+// soon is a loss of power a few operations after a fault: if the store goes on as if nothing had happened, this tells what that was worth.
+type soon struct {
+	armed   atomic.Bool
+	changes atomic.Int64
+	at      int64
+	fs      *memfs.FS
+	history *storagetest.History
+}
+
+func (f *faults) soonAfter(inner *memfs.FS, h *storagetest.History, seed uint64) *soon {
+	rng := newRand(seed, 11)
+	s := &soon{at: int64(2 + rng.IntN(1<<(1+rng.IntN(5))))}
+	inner.OnOp(func(op vfs.Op) error {
+		if op.Kind.Changes() && s.armed.Load() && s.changes.Add(1) == s.at {
+			mark := h.Mark()
+			s.fs = inner.Clone(memfs.SyncedOnly, seed)
+			s.history = h.Fork(mark)
+		}
+		return nil
+	})
+	return s
 }
 
 // life runs a part of the script, and looks at what a store that stopped still does.

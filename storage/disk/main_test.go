@@ -2,6 +2,7 @@ package disk_test
 
 import (
 	"os"
+	"runtime/debug"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -11,5 +12,6 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		os.Exit(child(dir))
 	}
+	debug.SetGCPercent(400) // the loops open thousands of stores, each with blocks of a megabyte that live for a millisecond
 	goleak.VerifyTestMain(m)
 }

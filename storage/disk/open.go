@@ -221,7 +221,7 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	if epoch > frame.MaxEpoch {
 		return fmt.Errorf("%w: the directory was opened too often", storage.ErrFormat)
 	}
-	st.pool = core.NewPool(o.MemoryBytes / 4)
+	st.pool = core.NewPool(o.MemoryBytes)
 	st.segments = segment.NewDir(st.fs, segment.Identity{Store: c.id.store, Seed: c.id.seed}, o.Tuning.OpenFiles)
 	from := mark{lsn: frame.At(epoch, 0), seq: seq + 1, pos: sector}
 	st.journal = newJournal(st.pool, st.ring, c.id, o, from)

@@ -44,7 +44,7 @@ func Open(o Options) (*Store, error) {
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = defaultMemory
 	}
-	s := &Store{pool: core.NewPool(min(o.MemoryBytes/4, 64<<20)), bound: o.MemoryBytes}
+	s := &Store{pool: core.NewPool(o.MemoryBytes), bound: o.MemoryBytes}
 	s.core = core.New(s)
 	s.Face = s.core.Face()
 	return s, nil
@@ -96,10 +96,10 @@ func (s *Store) block(p *core.Partition, n int) *core.Block {
 	}
 	size := firstBlock
 	if last != nil {
-		size = min(2*last.Cap(), core.BlockSize)
+		size = min(2*last.Cap(), s.pool.Usual())
 	}
 	size = max(n, min(size, int(s.bound-s.pool.Live()-s.reserved.Load())))
-	if size == core.BlockSize {
+	if size == s.pool.Usual() {
 		return s.pool.Get(size)
 	}
 	return s.pool.GetSmall(size)

@@ -112,11 +112,18 @@ func (h *History) entry(number uint64) *Attempt {
 	return h.entries[number-h.base]
 }
 
-// LogTo has every event from now on written to w, each in one write, for [History.Replay] in another process.
+// LogTo has the topics and groups that are known, and every event from now on, written to w as lines, each in one write, for [History.Replay] in
+// another process.
 func (h *History) LogTo(w io.Writer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.log = json.NewEncoder(w)
+	for _, a := range h.topics {
+		h.write(event{Topic: &a.topic})
+	}
+	for _, a := range h.groups {
+		h.write(event{Group: &a.group})
+	}
 }
 
 // Mark names this moment for Fork.
@@ -322,6 +329,7 @@ func (h *History) CreateTopic(create func(storage.TopicSpec) (storage.Topic, err
 	h.seq++
 	a := &topicAttempt{spec: spec, begun: h.seq}
 	h.topics = append(h.topics, a)
+	h.write(event{NewTopic: &spec})
 	h.mu.Unlock()
 	t, err := create(spec)
 	h.mu.Lock()
@@ -340,6 +348,7 @@ func (h *History) CreateGroup(create func(string) (storage.Group, error), name s
 	h.seq++
 	a := &groupAttempt{name: name, begun: h.seq}
 	h.groups = append(h.groups, a)
+	h.write(event{NewGroup: name})
 	h.mu.Unlock()
 	g, err := create(name)
 	h.mu.Lock()
@@ -372,48 +381,4 @@ func (h *History) Acked() int {
 		}
 	}
 	return n
-}
-
-// event is a line of the log. A topic or group is logged when it was made; entries when they begin and when they end.
-type event struct {
-	Begin *Plan          `json:",omitempty"`
-	End   *outcome       `json:",omitempty"`
-	Topic *storage.Topic `json:",omitempty"`
-	Group *storage.Group `json:",omitempty"`
-}
-
-type outcome struct {
-	Number     uint64
-	Durability storage.Durability
-	Refused    bool    `json:",omitempty"`
-	Bases      []int64 `json:",omitempty"`
-}
-
-func (h *History) write(e event) {
-	if h.log != nil {
-		h.log.Encode(e) // the reader misses what cannot be written: it is about to kill this process
-	}
-}
-
-// Replay takes one event of another process's log.
-func (h *History) Replay(line []byte) error {
-	var e event
-	if err := json.Unmarshal(line, &e); err != nil {
-		return err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case e.Begin != nil:
-		h.begin(*e.Begin)
-	case e.End != nil:
-		return h.end(e.End)
-	case e.Topic != nil:
-		h.seq++
-		h.topics = append(h.topics, &topicAttempt{spec: e.Topic.TopicSpec, topic: *e.Topic, begun: h.seq, ended: h.seq, acked: true})
-	case e.Group != nil:
-		h.seq++
-		h.groups = append(h.groups, &groupAttempt{name: e.Group.Name, group: *e.Group, begun: h.seq, ended: h.seq, acked: true})
-	}
-	return nil
 }

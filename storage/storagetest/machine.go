@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -216,6 +217,7 @@ func (m *machine) check(rt *rapid.T) {
 // crash takes away the store. What is there afterwards must be all entries up to some one, and no fewer than were synced.
 func (m *machine) crash(rt *rapid.T) {
 	m.Crash()
+	_ = m.store.Close(context.Background()) // it can do nothing any more, but its goroutines must end
 	st, err := m.Open()
 	if err != nil {
 		rt.Fatalf("open: %v", err)

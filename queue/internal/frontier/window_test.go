@@ -190,3 +190,20 @@ func TestWindowDoesNotAllocateInSteadyState(t *testing.T) {
 		t.Errorf("%v allocations for two records", n)
 	}
 }
+
+// TestRangesStayApart: a range that was restored is read in pieces, and is one range all the while.
+func TestRangesStayApart(t *testing.T) {
+	var w Window
+	w.Restore(&State{Done: []Range{{1, 4}, {6, 7}}})
+	for offset := range int64(7) {
+		w.Add(offset, 1)
+		var s State
+		if w.State(&s); s.Floor != 0 || !slices.Equal(s.Done, []Range{{1, 4}, {6, 7}}) {
+			t.Fatalf("read up to %d: floor %d, done %v", offset, s.Floor, s.Done)
+		}
+	}
+	w.Done(0)
+	if w.Floor() != 4 {
+		t.Errorf("floor %d", w.Floor())
+	}
+}

@@ -275,3 +275,53 @@ func TestSteadyWorkDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for six items", n)
 	}
 }
+
+func TestItemsComeBackInOrder(t *testing.T) {
+	set, turns := NewSet[int](), &Turns[int]{}
+	p := set.Partition()
+	p.Give(turns)
+	for i := range 5 {
+		it := set.Item()
+		it.Value, it.Seq = i, int64(i)
+		p.Add(nil, it)
+	}
+	out := turns.Take(nil, 3, 0)
+	for _, i := range []int{1, 0, 2} {
+		out[i].Back(0)
+	}
+	for i, it := range turns.Take(nil, 5, 0) {
+		if it.Value != i {
+			t.Errorf("item %d came at place %d", it.Value, i)
+		}
+	}
+}
+
+func TestTakeStopsAtWhatIsNotDue(t *testing.T) {
+	set, turns := NewSet[int](), &Turns[int]{}
+	p := set.Partition()
+	p.Give(turns)
+	for i := range 3 {
+		it := set.Item()
+		it.Value, it.Seq = i, int64(i)
+		p.Add(nil, it)
+	}
+	out := turns.Take(nil, 2, 0)
+	out[0].Back(0)
+	out[1].Back(5)
+	out = turns.Take(nil, 3, 0)
+	if len(out) != 1 {
+		t.Fatalf("%d items taken, the second is due later", len(out))
+	}
+	out[0].Done()
+	if due, ok := set.NextDue(); turns.Lanes() != 0 || !ok || due != 5 {
+		t.Errorf("%d lanes ready, next due %v", turns.Lanes(), due)
+	}
+	set.Wake(4)
+	if turns.Lanes() != 0 {
+		t.Error("ready before its time")
+	}
+	set.Wake(5)
+	if out = turns.Take(nil, 3, 0); len(out) != 2 || out[0].Value != 1 {
+		t.Errorf("%d items when it was due", len(out))
+	}
+}

@@ -5,8 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// BlockSize is the usual size of a block. A frame that is larger has a block of its own.
+// BlockSize is the usual size of a block where there is memory for many. A frame that is larger has a block of its own.
 const BlockSize = 1 << 20
+
+// minBlock is the usual size where memory is short.
+const minBlock = 64 << 10
 
 // Block is memory in which frames lie one behind the other. It goes back to its pool when the last user released it: the tails that refer
 // to it count as one user, each read in progress as another.
@@ -65,18 +68,28 @@ type Pool struct {
 	mu   sync.Mutex
 	free []*Block // guarded by mu
 	keep int
+	size int // of the usual block
 	live atomic.Int64
 	uses atomic.Uint64
 }
 
-// NewPool returns a pool that keeps at most so many bytes for later.
-func NewPool(keepBytes int64) *Pool { return &Pool{keep: int(keepBytes / BlockSize)} }
+// NewPool returns a pool for a store with so many bytes of memory. It keeps a quarter of them for later.
+func NewPool(memoryBytes int64) *Pool {
+	size := max(minBlock, min(memoryBytes/64, BlockSize))
+	return &Pool{size: int(size), keep: int(min(memoryBytes/4, maxKeep) / size)}
+}
+
+// maxKeep bounds the memory that a pool keeps for later.
+const maxKeep = 64 << 20
+
+// Usual is the usual size of a block.
+func (p *Pool) Usual() int { return p.size }
 
 // Get returns an empty block with room for n bytes and one user.
 func (p *Pool) Get(n int) *Block {
 	b := p.take(n)
 	if b == nil {
-		b = &Block{buf: make([]byte, max(n, BlockSize)), pool: p}
+		b = &Block{buf: make([]byte, max(n, p.size)), pool: p}
 	}
 	p.start(b)
 	return b
@@ -96,7 +109,7 @@ func (p *Pool) start(b *Block) {
 }
 
 func (p *Pool) take(n int) *Block {
-	if n > BlockSize {
+	if n > p.size {
 		return nil
 	}
 	p.mu.Lock()
@@ -112,7 +125,7 @@ func (p *Pool) take(n int) *Block {
 
 func (p *Pool) put(b *Block) {
 	p.live.Add(-int64(b.Cap()))
-	if b.Cap() != BlockSize {
+	if b.Cap() != p.size {
 		return
 	}
 	b.used = 0

@@ -14,15 +14,20 @@ import (
 )
 
 // bounded runs decode and fails if it allocated more than factor bytes for each byte of input, and a constant for what
-// else the process does meanwhile.
+// else the process does meanwhile. Now and then that is more: only what allocates too much every time is at fault.
 func bounded(t *testing.T, input []byte, factor int, decode func()) {
 	t.Helper()
-	const constant = 256 << 10
-	before := allocated()
-	decode()
-	if got, limit := allocated()-before, uint64(factor*len(input)+constant); got > limit {
-		t.Errorf("%d bytes allocated for an input of %d, at most %d are due", got, len(input), limit)
+	const constant, tries = 256 << 10, 10
+	limit := uint64(factor*len(input) + constant)
+	var got uint64
+	for range tries {
+		before := allocated()
+		decode()
+		if got = allocated() - before; got <= limit {
+			return
+		}
 	}
+	t.Errorf("%d bytes allocated for an input of %d, at most %d are due", got, len(input), limit)
 }
 
 func allocated() uint64 {

@@ -1,0 +1,103 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/queue/embedded"
+	"github.com/leatmq/leat/storage"
+)
+
+// A queue in a directory: what was published and not done is there when it is opened again.
+func Example() {
+	dir, err := os.MkdirTemp("", "leat")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+
+	ctx := context.Background()
+	for range 2 {
+		broker, err := embedded.Open(filepath.Join(dir, "data"), embedded.Options{})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if err := broker.EnsureTopic(ctx, "orders", queue.TopicConfig{Partitions: 8}); err != nil {
+			fmt.Println(err)
+		}
+		if embedded.From(broker).Report().New {
+			receipt, err := broker.Publish(ctx, queue.Message{Topic: "orders", Key: []byte("customer-17"), Value: []byte("two chairs")})
+			fmt.Println("published:", receipt.Durability, err)
+			broker.Close()
+			continue
+		}
+		working, stop := context.WithCancel(ctx)
+		err = broker.Consume(working, queue.Group{Name: "billing", Topics: []string{"orders"}}, func(_ context.Context, d *queue.Delivery) error {
+			fmt.Printf("%s: %s, attempt %d\n", d.Key, d.Value, d.Attempt)
+			if d.Attempt == 1 {
+				return errors.New("the printer is out of paper") // again in 100 ms
+			}
+			stop()
+			return nil
+		})
+		fmt.Println("consumed:", err)
+		broker.Close()
+	}
+	// Output:
+	// published: Synced <nil>
+	// customer-17: two chairs, attempt 1
+	// customer-17: two chairs, attempt 2
+	// consumed: <nil>
+}
+
+// The same in memory, for a unit test: open in microseconds, and wait until all is done.
+func ExampleInMemory() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	broker, err := embedded.InMemory(embedded.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	broker.EnsureTopic(ctx, "orders", queue.TopicConfig{})
+	ended := make(chan error)
+	go func() {
+		ended <- broker.Consume(ctx, queue.Group{Name: "billing", Topics: []string{"orders"}}, func(_ context.Context, d *queue.Delivery) error {
+			fmt.Printf("%s\n", d.Value)
+			return nil
+		})
+	}()
+	receipt, err := broker.Publish(ctx, queue.Message{Topic: "orders", Value: []byte("two chairs")})
+	fmt.Println(receipt.Durability, err)
+	fmt.Println(broker.WaitIdle(ctx, "billing"))
+	stop()
+	fmt.Println(<-ended, broker.Close())
+	// Unordered output:
+	// Memory <nil>
+	// two chairs
+	// <nil>
+	// <nil> <nil>
+}
+
+// A topic with a storage strategy, which only the embedded engine has.
+func ExampleEngine_EnsureTopic() {
+	ctx := context.Background()
+	broker, err := embedded.InMemory(embedded.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer broker.Close()
+	engine := embedded.From(broker)
+	fmt.Println(engine.EnsureTopic(ctx, "metrics", queue.TopicConfig{Partitions: 4}, storage.Strategy{Sync: storage.SyncOS}))
+	fmt.Println(broker.EnsureTopic(ctx, "metrics", queue.TopicConfig{Partitions: 4, Durability: queue.Synced}))
+	// Output:
+	// <nil>
+	// queue: topic "metrics": Durability is OS, not Synced: EnsureTopic does not change a topic
+}

@@ -1,0 +1,83 @@
+package queuetest
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/leatmq/leat/queue"
+)
+
+// Harness is how TestEngine gets at an engine. Its functions end the test that they are given if they fail, and may be called at the
+// same time.
+type Harness struct {
+	// Open returns a broker over an empty engine of its own. The suite closes it.
+	Open func(t testing.TB, o queue.Options) *queue.Broker
+	// Restart closes b, if it is not closed, and returns a broker over what b's engine kept. nil: the engine keeps nothing.
+	Restart func(t testing.TB, b *queue.Broker, o queue.Options) *queue.Broker
+	// Bubble says that the engine works inside a testing/synctest bubble. Cases then run in one each, and those that measure
+	// time, which take minutes elsewhere, run at all.
+	Bubble bool
+}
+
+// TestEngine tests that an engine does what package queue promises: whatever its Capabilities claim works, and what they do not
+// claim is refused. LEAT_LOOPS, one of short (the default), ci and full, says how long the cases run that repeat themselves.
+func TestEngine(t *testing.T, h Harness) {
+	for _, c := range allCases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if !h.Bubble {
+				runCase(t, h, c)
+				return
+			}
+			synctest.Test(t, func(t *testing.T) { runCase(t, h, c) })
+		})
+	}
+}
+
+// testCase is one promise.
+type testCase struct {
+	name  string
+	run   func(s *stage)
+	asks  asks
+	needs []queue.Feature
+}
+
+// asks is what a case cannot do without, apart from features.
+type asks uint8
+
+const (
+	asksBubble  asks = 1 << iota // it measures time
+	asksRestart                  // the engine keeps what is stored
+)
+
+func runCase(t *testing.T, h Harness, c testCase) {
+	switch {
+	case c.asks&asksBubble != 0 && !h.Bubble:
+		t.Log("not run: it measures time, and the engine does not work in a bubble")
+		return
+	case c.asks&asksRestart != 0 && h.Restart == nil:
+		t.Log("not run: the engine keeps nothing")
+		return
+	}
+	s := newStage(t, h)
+	for _, f := range c.needs {
+		if !s.can(f) {
+			s.refuses(f)
+			return
+		}
+	}
+	c.run(s)
+}
+
+func allCases() []testCase {
+	var all []testCase
+	for _, cs := range [][]testCase{
+		topicCases(), publishCases(), placementCases(), limitCases(), batchCases(), byteCases(),
+		groupCases(), startCases(), orderCases(), retryCases(), memberCases(), rebalanceCases(), batchHandlerCases(),
+		boundCases(), panicCases(), stopCases(), closeCases(), resumeCases(), readCases(), idleCases(), statsCases(),
+		restartCases(), historyCases(),
+	} {
+		all = append(all, cs...)
+	}
+	return all
+}

@@ -1,0 +1,62 @@
+package queuetest
+
+import (
+	"context"
+	"errors"
+
+	"github.com/leatmq/leat/queue"
+)
+
+// refuses asks for a feature that the engine does not claim, in every way there is, and wants ErrUnsupported before anything happened.
+func (s *stage) refuses(f queue.Feature) {
+	s.Helper()
+	ask, ok := s.askingFor(f)
+	if !ok {
+		s.Logf("the engine does not claim %q, and nothing asks for that alone", f)
+		return
+	}
+	s.topic("t", 2)
+	for _, try := range ask {
+		if err := try(s.within()); !errors.Is(err, queue.ErrUnsupported) {
+			s.Errorf("%q, which the engine does not claim: %v, want ErrUnsupported", f, err)
+		}
+	}
+}
+
+func (s *stage) askingFor(f queue.Feature) (ask []func(ctx context.Context) error, ok bool) {
+	consume := func(g queue.Group) []func(ctx context.Context) error {
+		g.Name, g.Topics = "g", []string{"t"}
+		return []func(ctx context.Context) error{
+			func(ctx context.Context) error {
+				return s.broker.Consume(ctx, g, func(context.Context, *queue.Delivery) error { return nil })
+			},
+			func(ctx context.Context) error {
+				return s.broker.ConsumeBatch(ctx, g, func(context.Context, []*queue.Delivery) []error { return nil })
+			},
+		}
+	}
+	switch f {
+	case queue.CanOrderByKey:
+		return consume(queue.Group{Order: queue.ByKey}), true
+	case queue.CanOrderByPartition:
+		return consume(queue.Group{Order: queue.ByPartition}), true
+	case queue.CanShare:
+		return consume(queue.Group{Order: queue.Unordered}), true
+	case queue.CanResume:
+		resume := func(context.Context, string, int) (queue.Position, error) { return queue.Position{}, nil }
+		return consume(queue.Group{Order: queue.ByPartition, Resume: resume}), true
+	case queue.CanBatch:
+		return []func(ctx context.Context) error{func(ctx context.Context) error {
+			_, err := s.broker.PublishBatch(ctx, queue.Message{Topic: "t"}, queue.Message{Topic: "t"})
+			return err
+		}}, true
+	case queue.CanRead:
+		return []func(ctx context.Context) error{func(ctx context.Context) error {
+			for _, err := range s.broker.Read(ctx, queue.Range{Topic: "t"}) {
+				return err
+			}
+			return nil
+		}}, true
+	}
+	return nil, false
+}

@@ -1,0 +1,132 @@
+// Command mutants breaks the storage engine on purpose, one line that matters at a time, and runs the test that must notice. Run it from the
+// root of the module:
+//
+//	go run ./storage/mutants [NAME...]
+//
+// Each file of testdata is a mutant. It says what is broken, in which file, which test notices, and the text to take out and to put in its
+// place: what is to be taken out must be there exactly once. The work is done in a copy of the tree in a temporary directory. It exits
+// with 1 if a mutant survives, does not build, or does not fit the source any more, or if a test fails without any mutant.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+func run(names []string) error {
+	mutants, err := load("storage/mutants/testdata", names)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "leat-mutants-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := copyTree(dir); err != nil {
+		return err
+	}
+	if err := healthy(dir, mutants); err != nil {
+		return err
+	}
+	survivors := 0
+	fmt.Printf("%-10s %-7s %-24s %s\n", "mutant", "killed", "by", "what is broken")
+	for _, m := range mutants {
+		verdict, err := m.try(dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if verdict != "yes" {
+			survivors++
+		}
+		fmt.Printf("%-10s %-7s %-24s %s\n", m.name, verdict, m.test, m.what)
+	}
+	if survivors > 0 {
+		return fmt.Errorf("%d of %d survived", survivors, len(mutants))
+	}
+	fmt.Printf("%d of %d killed\n", len(mutants), len(mutants))
+	return nil
+}
+
+// copyTree copies what the storage packages and their tests need.
+func copyTree(dir string) error {
+	if err := os.CopyFS(filepath.Join(dir, "storage"), os.DirFS("storage")); err != nil {
+		return err
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// healthy runs each test once without a mutant: that one fails with it says nothing otherwise.
+func healthy(dir string, mutants []*mutant) error {
+	var done []string
+	for _, m := range mutants {
+		key := m.pkg + " " + m.test
+		if slices.Contains(done, key) {
+			continue
+		}
+		done = append(done, key)
+		if out, err := m.goTest(dir); err != nil {
+			return fmt.Errorf("%s fails without any mutant: %w\n%s", key, err, out)
+		}
+	}
+	return nil
+}
+
+// goTest runs the mutant's test.
+func (m *mutant) goTest(dir string) (output string, err error) {
+	cmd := exec.Command("go", "test", "-count=1", "-timeout=5m", "-run", "^"+m.test+"$", m.pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "LEAT_LOOPS=short", "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// try applies the mutant, runs its test, and takes it back.
+func (m *mutant) try(dir string) (verdict string, err error) {
+	path := filepath.Join(dir, m.file)
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	changed := string(source)
+	for _, e := range m.edits {
+		if n := strings.Count(changed, e.old); n != 1 {
+			return "", fmt.Errorf("its text is %d times in %s: bring it up to date:\n%s", n, m.file, e.old)
+		}
+		changed = strings.Replace(changed, e.old, e.new, 1)
+	}
+	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+		return "", err
+	}
+	out, testErr := m.goTest(dir)
+	if err := os.WriteFile(path, source, 0o600); err != nil {
+		return "", err
+	}
+	switch {
+	case testErr == nil:
+		return "NO", nil
+	case strings.Contains(out, "--- FAIL") || strings.Contains(out, "panic:"):
+		return "yes", nil
+	}
+	return "", fmt.Errorf("it does not build: %w\n%s", testErr, out)
+}
