@@ -60,7 +60,8 @@ func quotas(has []int, n int) []int {
 	return quota
 }
 
-// rebalance spreads the partitions over the members. A partition in which something is in flight moves when that is settled.
+// rebalance spreads the partitions over the members. A partition in which something is in flight moves when that is settled. The members
+// of an unordered group share them all, and are told of none.
 func (g *group) rebalance() {
 	if g.order == queue.Unordered || len(g.members) == 0 {
 		return

@@ -132,4 +132,7 @@ func (g *group) feeds(f func(*feed)) {
 // wakeAll wakes receivers for all that there is to do.
 func (g *group) wakeAll() {
 	g.feeds(func(f *feed) { f.wake(0) })
+	for _, m := range g.members {
+		m.unblock()
+	}
 }

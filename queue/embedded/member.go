@@ -44,6 +44,7 @@ func (m *member) Receive(ctx context.Context, dst []queue.Handover, limits queue
 	n, err := m.receive(ctx, r, dst, limits)
 	if err != nil {
 		m.feed.wake(0) // what this call was woken for is for another
+		m.unblock()
 	}
 	if len(r.later) == 0 {
 		g.release(r)
@@ -76,6 +77,7 @@ func (m *member) receive(ctx context.Context, r *receiver, dst []queue.Handover,
 		case m.enough(r, len(dst), limits):
 			n := m.take(r, dst, limits)
 			f.wake(0)
+			g.unblock(m)
 			return n, nil
 		case len(f.unread) > 0 && g.mayRead():
 			f.fetch(g)
@@ -117,6 +119,24 @@ func (m *member) full() bool {
 		return false
 	}
 	return turns.NextSize() > m.Group.InFlightBytes-m.bytes
+}
+
+// unblock calls a receiver that waited until the member was not full, if it is not. That one calls the next.
+func (m *member) unblock() {
+	if m.blocked.first != nil && (m.mayAdopt() || !m.full()) {
+		m.blocked.pop().wake <- struct{}{}
+	}
+}
+
+// unblock is to be called when m took something. What is next may fit another member, too, if the members share what there is.
+func (g *group) unblock(m *member) {
+	m.unblock()
+	if g.order != queue.Unordered || len(g.members) == 1 {
+		return
+	}
+	for _, m := range g.members {
+		m.unblock()
+	}
 }
 
 // enough tells whether what there is should be handed out now.

@@ -25,7 +25,7 @@ func (m *member) Settle(_ context.Context, ss []queue.Settlement) {
 		}
 	}
 	m.feed.wake(mine)
-	m.blocked.wakeAll()
+	m.unblock()
 	idle := g.out == 0 && g.set.Queued().Items == 0
 	revoked := len(g.revoked) > 0
 	g.mu.Unlock()

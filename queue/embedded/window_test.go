@@ -99,6 +99,34 @@ func TestInFlightBytesOfSeveralReceives(t *testing.T) {
 	})
 }
 
+// TestFullMemberGoesOnWhenWhatIsNextFits: another member took what did not fit, and nothing of this one was settled.
+func TestFullMemberGoesOnWhenWhatIsNextFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		for _, size := range []int{90, 50, 5, 4} {
+			if _, err := b.Publish(t.Context(), queue.Message{Topic: "t", Value: make([]byte, size)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g := queue.Group{Order: queue.Unordered, Concurrency: 10, InFlightBytes: 100}
+		x, y := join(t, b, g), join(t, b, g)
+		x.one()
+		got := make(chan int, 2)
+		for range 2 {
+			go func() { got <- len(x.one().Value) }()
+		}
+		synctest.Wait()
+		if n := len(y.one().Value); n != 50 {
+			t.Fatalf("the other member got %d bytes", n)
+		}
+		synctest.Wait()
+		if len(got) != 2 {
+			t.Errorf("%d of two small messages came", len(got))
+			x.leave()
+		}
+	})
+}
+
 func TestReceiveLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory(t, 1)

@@ -88,10 +88,11 @@ func readPartitions(s *stage) {
 	s.wantFault("a position of another topic", err, "From")
 }
 
-// readEnds publishes a message for each that it reads.
+// readEnds publishes a message for each that it reads, all of some size, so that no engine has read everything before it begins.
 func readEnds(s *stage) {
+	const size = 50_000
 	s.topic("t", 2)
-	s.fill("t", 50, 5)
+	s.spreadOut(50, 2, size)
 	n := 0
 	for r, err := range s.broker.Read(s.within(), queue.Range{Topic: "t"}) {
 		if err != nil {
@@ -100,7 +101,7 @@ func readEnds(s *stage) {
 		if n++; n > 50 {
 			s.Fatalf("Read goes on with %s, which was stored after it began", r.Position)
 		}
-		s.publish(queue.Message{Topic: "t", Key: r.Key})
+		s.publish(queue.Message{Topic: "t", Value: r.Value, Partition: queue.PinTo(r.Position.Partition())})
 	}
 	if n != 50 {
 		s.Errorf("%d messages were read, want 50", n)

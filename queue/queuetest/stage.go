@@ -14,8 +14,11 @@ import (
 	"github.com/leatmq/leat/queue"
 )
 
-// stagePatience is how long a case waits for what must come by itself.
-const stagePatience = 20 * time.Second
+// How long a case waits for what must come by itself, and how long in a bubble, where retries may go on until then.
+const (
+	stagePatience       = 20 * time.Second
+	stageBubblePatience = time.Hour
+)
 
 // stage is what a case runs on.
 type stage struct {
@@ -32,7 +35,7 @@ type stage struct {
 func newStage(t *testing.T, h Harness) *stage {
 	s := &stage{T: t, harness: h, patience: stagePatience}
 	if h.Bubble {
-		s.patience = bubblePatience
+		s.patience = stageBubblePatience
 	}
 	s.broker = s.open(0)
 	return s
