@@ -20,7 +20,8 @@ type Harness struct {
 }
 
 // TestEngine tests that an engine does what package queue promises: whatever its Capabilities claim works, and what they do not
-// claim is refused. LEAT_LOOPS, one of short (the default), ci and full, says how long the cases run that repeat themselves.
+// claim is refused. The engine has to implement queue.EngineWaiter, by which cases know that all is done. LEAT_LOOPS, one of short (the
+// default), ci and full, says how long the cases run that repeat themselves.
 func TestEngine(t *testing.T, h Harness) {
 	for _, c := range allCases() {
 		t.Run(c.name, func(t *testing.T) {

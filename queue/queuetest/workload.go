@@ -42,8 +42,8 @@ type loadGroup struct {
 	gone     chan struct{} // closed when they have ended
 }
 
-// mixedLoad runs the load in rounds. Each ends in the middle of the work, with a restart if the engine keeps what it has; the last one
-// ends when there is nothing left to do. Then the history is judged.
+// mixedLoad runs the load in rounds. They end in the middle of the work, with a restart if the engine keeps what it has; every fourth,
+// and with them the last, ends when there is nothing left to do. Then the history is judged.
 func mixedLoad(s *stage) {
 	rounds, each := s.sized(4, 8, 40), s.sized(60, 300, 1000)
 	w := &workload{s: s, chance: s.dice(), history: newHistory()}
@@ -59,12 +59,12 @@ func mixedLoad(s *stage) {
 		}
 	}
 	for i := range rounds {
-		w.round(each, i == rounds-1)
+		w.round(each, i%4 == 3)
 	}
 	w.judge(rounds * each)
 }
 
-func (w *workload) round(each int, last bool) {
+func (w *workload) round(each int, toTheEnd bool) {
 	s := w.s
 	for _, g := range w.groups {
 		g.begin()
@@ -85,7 +85,7 @@ func (w *workload) round(each int, last bool) {
 	}
 	producers.Wait()
 	switch {
-	case last:
+	case toTheEnd:
 		for _, g := range w.groups {
 			s.idle(g.group.Name)
 		}
@@ -224,9 +224,9 @@ func (g *loadGroup) handle(_ context.Context, d *queue.Delivery) error {
 	}
 	switch {
 	case d.Attempt > 1:
-	case n > 390:
+	case n > 396:
 		return errAgain
-	case n == 390:
+	case n == 396:
 		panic(fmt.Sprint("at ", d.Position))
 	}
 	return nil

@@ -259,6 +259,7 @@ func (c *committer) putAt(p []byte) error {
 		return err
 	}
 	c.pos += int64(len(p))
+	c.written.Add(int64(len(p)))
 	return nil
 }
 
@@ -305,7 +306,7 @@ func (c *committer) finish(g *pending) {
 	}
 	c.mu.Lock()
 	c.mark = mark{lsn: c.prev, seq: c.slot.seq, pos: c.pos}
-	spill := c.unspilled >= c.soft
+	spill := c.unspilled >= c.soft || c.room != nil
 	c.mu.Unlock()
 	c.release(g)
 	if spill {

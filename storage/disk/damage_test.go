@@ -24,7 +24,7 @@ func TestDamageInJournal(t *testing.T) {
 	const name = "journal/00"
 	end := int64(len(bytes.TrimRight(before[name], "\x00")))
 	a, rng := newTally(), newRand(1, 10)
-	for range sized(t, 300, 1500, 8000) {
+	for range sized(t, 120, 1000, 5000) {
 		at, bit := rng.Int64N(end), uint(rng.IntN(8))
 		where := fmt.Sprintf("bit %d of byte %d", bit, at)
 		im := fs.Clone(memfs.SyncedOnly, 1)
@@ -86,7 +86,7 @@ func journalOnly(t *testing.T, p storage.SyncPolicy, entries int) (*memfs.FS, *s
 	t.Helper()
 	fs, h := memfs.New(), storagetest.NewHistory()
 	o := tiny()
-	o.Tuning.SlotBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 1<<20, 8<<20, 4<<20
+	o.Tuning.SlotBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 512<<10, 8<<20, 4<<20
 	st, err := disk.OpenFS(fs, o)
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +223,7 @@ func TestDamageInSegment(t *testing.T) {
 		}
 	}
 	a, rng := newTally(), newRand(3, 10)
-	for range sized(t, 200, 1500, 8000) {
+	for range sized(t, 200, 1000, 5000) {
 		im := fs.Clone(memfs.SyncedOnly, 1)
 		name := segments[rng.IntN(len(segments))]
 		b, err := im.Contents(name)
@@ -344,7 +344,7 @@ func TestDamageAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, rng := newTally(), newRand(4, 10)
-	for i := range sized(t, 300, 2000, 10000) {
+	for i := range sized(t, 150, 1000, 5000) {
 		im, what := unclean.Clone(memfs.Everything, 1), "killed"
 		if i%2 == 0 {
 			im, what = fs.Clone(memfs.SyncedOnly, 1), "closed"

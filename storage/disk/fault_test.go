@@ -43,11 +43,16 @@ var failures = []failure{
 func TestFault(t *testing.T) {
 	f := &faults{tally: newTally(), stride: sized(t, 9, 3, 1)}
 	scripts := sized(t, 1, 3, 6)
-	for seed := range uint64(scripts) {
-		for _, how := range failures {
-			t.Run(fmt.Sprintf("%s, seed %d", how.name, seed), func(t *testing.T) { f.every(t, how, seed) })
+	t.Run("scripts", func(t *testing.T) {
+		for seed := range uint64(scripts) {
+			for _, how := range failures {
+				t.Run(fmt.Sprintf("%s, seed %d", how.name, seed), func(t *testing.T) {
+					t.Parallel()
+					f.every(t, how, seed)
+				})
+			}
 		}
-	}
+	})
 	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown",
 		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"))
 	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "spills", "checkpoints")
@@ -143,18 +148,17 @@ func (f *faults) soonAfter(inner *memfs.FS, h *storagetest.History, seed uint64)
 
 // life runs a part of the script, and looks at what a store that stopped still does.
 func (f *faults) life(st *disk.Store, h *storagetest.History, seed uint64, where string) {
-	err := run(st, h, seed, 60)
+	err := run(st, h, seed, 35)
 	if violation(err) {
 		f.wrong("%s: %v", where, err)
 	}
-	select {
-	case <-st.Stopped():
-	default:
+	if st.StopCause() == nil {
 		if errors.Is(err, storage.ErrIndeterminate) {
 			f.wrong("%s: the store goes on after an unknown outcome: %v", where, err)
 		}
 		return
 	}
+	<-st.Stopped()
 	f.count("stopped", 1)
 	if errors.Is(err, storage.ErrIndeterminate) {
 		f.count("unknown", 1)

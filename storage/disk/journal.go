@@ -34,16 +34,16 @@ type journal struct {
 	blocks    []*core.Block // in the order of staging: those that tails refer to
 	open      *pending
 	reserved  reservation
-	staged    int64 // records ever
-	durable   int64 // of these, synced
-	unsynced  int64 // bytes written or staged, not synced
-	always    uint64
+	staged    int64  // records ever
+	durable   int64  // of these, synced
+	unsynced  int64  // bytes written or staged, not synced
+	always    uint64 // number of the newest group with records of a SyncAlways topic; 0: none
 	unspilled int64
 	dirty     []*core.Partition // that have unspilled frames
 	room      chan struct{}     // closed when room is made; nil while nobody waits
 	mark      mark
 
-	commits, syncs atomic.Int64
+	commits, syncs, written atomic.Int64 // groups, syncs, bytes of groups and pads
 }
 
 // pending is a group being staged or committed.
@@ -224,8 +224,8 @@ func (j *journal) hold(p *core.Partition, raw []byte) (b *core.Block, pos int) {
 func (j *journal) demand(g *pending, e *core.Entry) {
 	j.staged += count(e)
 	j.unsynced += int64(e.Bytes)
-	if e.Sync {
-		g.sync = true
+	g.sync = g.sync || e.Sync
+	if e.Always {
 		j.always = g.number
 	}
 	recent := j.always != 0 && g.number-j.always < 1024

@@ -27,7 +27,10 @@ type keeper struct {
 	every time.Duration
 	cache int64 // bytes of memory above which what is spilled is evicted
 
-	busy        chan struct{} // has a value while no checkpoint is under way
+	captured    int64          // bytes of the journal when the newest checkpoint was begun
+	making      atomic.Bool    // a journal file is being made
+	aside       sync.WaitGroup // who makes it
+	busy        chan struct{}  // has a value while no checkpoint is under way
 	quit, done  chan struct{}
 	err         error         // of a checkpoint under way; read after it took busy
 	applied     atomic.Uint64 // LSN up to which the newest durable checkpoint has the journal
@@ -51,6 +54,7 @@ func (k *keeper) run() {
 		case <-tick:
 			timed = true
 		case <-k.quit:
+			k.aside.Wait()
 			<-k.busy
 			return
 		}
@@ -66,21 +70,37 @@ func (k *keeper) run() {
 
 // turn does what is due.
 func (k *keeper) turn(timed bool) error {
-	if k.journal.pressed() {
-		if err := k.relieve(k.journal.soft / 2); err != nil {
+	if target, pressed := k.journal.pressed(); pressed {
+		if err := k.relieve(target); err != nil {
 			return err
 		}
 	}
 	k.evict(k.cache)
 	k.spillCount.Store(k.spills)
 	total, used, starved := k.ring.usage()
-	if starved || used > k.ring.budget/2 || timed && uint64(k.core.State.Applied()) > k.applied.Load() {
+	if total == used {
+		k.makeAhead()
+	}
+	// The journal behind two checkpoints is kept: with one for each quarter of the budget, that is half of it.
+	due := k.journal.written.Load()-k.captured >= k.ring.budget/4
+	if starved || due || timed && uint64(k.core.State.Applied()) > k.applied.Load() {
 		return k.begin()
 	}
-	if total > used {
-		return nil
+	return nil
+}
+
+// makeAhead makes a journal file beside the ongoing work: it takes long, since it is written once and synced.
+func (k *keeper) makeAhead() {
+	if !k.making.CompareAndSwap(false, true) {
+		return
 	}
-	return k.ring.ahead()
+	k.aside.Go(func() {
+		defer k.making.Store(false)
+		if err := k.ring.ahead(); err != nil {
+			k.core.Stop(err)
+			k.ring.stop()
+		}
+	})
 }
 
 // begin starts a checkpoint, unless one is under way: that one kicks the keeper when it ends.
@@ -115,6 +135,7 @@ func (k *keeper) begin() error {
 // capture takes the committed state at one point of the journal: cursors first, together with their LSN, then segments, once they
 // have all records up to that LSN and none beyond.
 func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
+	k.captured = k.journal.written.Load()
 	from := k.journal.marked()
 	cursors, applied := k.core.State.Capture()
 	if err := k.all(applied); err != nil {
@@ -206,11 +227,15 @@ func syncAll(segments []*segment.Segment) error {
 	return errors.Join(errs...)
 }
 
-// pressed tells whether so much is unspilled that the keeper should spill.
-func (j *journal) pressed() bool {
+// pressed tells whether the keeper should spill, and down to how many bytes: to none if someone waits for room, since an entry that is larger
+// than all the memory there is waits until it is alone.
+func (j *journal) pressed() (target int64, pressed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.unspilled >= j.soft || j.room != nil
+	if j.room != nil {
+		return 0, true
+	}
+	return j.soft / 2, j.unspilled >= j.soft
 }
 
 // marked returns a place in the journal up to which everything is applied.

@@ -34,7 +34,7 @@ const (
 	maxGroupRecs = 1 << 18
 	// Records that are not synced yet are bounded by offsetJump in the whole store, so that after an unclean stop numbering can go on
 	// behind all offsets that anyone may have seen: a sync is forced at half of it, while one group may be on its way and one being staged.
-	offsetJump = 1 << 20
+	offsetJump = 1 << 24
 	maxAhead   = 4 << 20 // unsynced bytes while a SyncAlways topic is active, so that its syncs stay short
 )
 

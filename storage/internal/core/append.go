@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
 )
 
 // Append is storage.Store's.
@@ -14,11 +16,13 @@ func (c *Core) Append(ctx context.Context, e *storage.Entry) (storage.Durability
 	if err := c.Writable(); err != nil {
 		return 0, err
 	}
-	if err := checkSizes(e); err != nil {
+	size, err := checkSizes(e)
+	if err != nil {
 		return 0, err
 	}
 	x := c.take()
 	defer c.give(x)
+	x.buf = slices.Grow(x.buf, size)
 	if err := c.encode(x, e); err != nil {
 		return 0, err
 	}
@@ -68,15 +72,15 @@ func (c *Core) give(x *Entry) {
 	c.entries.Put(x)
 }
 
-// checkSizes refuses what is too large before anything is allocated for it.
-func checkSizes(e *storage.Entry) error {
+// checkSizes refuses what is too large before anything is allocated for it, and returns about what the entry takes.
+func checkSizes(e *storage.Entry) (int, error) {
 	total := int64(0)
 	for i := range e.Batches {
 		rs := e.Batches[i].Records
 		for j := range rs {
 			size := rs[j].Size()
 			if size > storage.MaxRecord {
-				return &storage.LimitError{What: "record", Size: int64(size), Max: storage.MaxRecord}
+				return 0, &storage.LimitError{What: "record", Size: int64(size), Max: storage.MaxRecord}
 			}
 			total += int64(size) + recordOverhead
 		}
@@ -85,9 +89,9 @@ func checkSizes(e *storage.Entry) error {
 		total += int64(len(e.Cursors[i].Done)+len(e.Cursors[i].Failed)) * 4
 	}
 	if total > storage.MaxEntry {
-		return &storage.LimitError{What: "entry", Size: total, Max: storage.MaxEntry}
+		return 0, &storage.LimitError{What: "entry", Size: total, Max: storage.MaxEntry}
 	}
-	return nil
+	return int(total) + frame.HeaderSize*(len(e.Batches)+len(e.Cursors)+1), nil
 }
 
 // recordOverhead is about what a record's encoding adds to it.

@@ -12,6 +12,7 @@ type Entry struct {
 	Frames []Frame
 	Bytes  int  // of all frames, with headers and padding
 	Sync   bool // the strictest topic wants a sync before the entry counts
+	Always bool // it has records of a SyncAlways topic
 	// Interval is the shortest that a topic wants a sync within; 0: none.
 	Interval int64
 	Group    *Group // the backend's: what it commits with
@@ -94,6 +95,7 @@ func (e *Entry) addBatch(p *Partition, b *storage.Batch, nanos int64) {
 	}})
 	e.parts = append(e.parts, p)
 	e.demand(p.Policy)
+	e.Always = e.Always || p.Policy == storage.SyncAlways
 }
 
 func (e *Entry) addCursor(p *Partition, c *storage.Cursor) {
