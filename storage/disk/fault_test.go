@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -79,7 +80,7 @@ func (f *faults) every(t *testing.T, how failure, seed uint64) {
 func (f *faults) run(how failure, seed uint64, k int) bool {
 	inner := memfs.New()
 	h := storagetest.NewHistory()
-	soon := f.soonAfter(inner, h, seed+uint64(k))
+	soon := f.cutLater(inner, h, newRand(seed, uint64(k)))
 	fault := how.fault
 	fault.Nth = k
 	fault.Before = func(vfs.Op) {
@@ -113,7 +114,7 @@ func (f *faults) run(how failure, seed uint64, k int) bool {
 	where += fmt.Sprint(", ", fs.Hits()[0])
 	if soon.fs != nil {
 		f.count("cut soon", 1)
-		f.check(soon.fs, soon.history, storagetest.PowerLost, seed, where+fmt.Sprintf(", power lost %d changes later", soon.at), nil)
+		f.check(soon.fs, soon.history, storagetest.PowerLost, seed, where+fmt.Sprintf(", %v %d changes later", soon.mode, soon.at), nil)
 	}
 	died := storagetest.Died
 	if how.sync == memfs.CacheReverts {
@@ -123,27 +124,32 @@ func (f *faults) run(how failure, seed uint64, k int) bool {
 	return true
 }
 
-// soon is a loss of power a few operations after a fault: if the store goes on as if nothing had happened, this tells what that was worth.
-type soon struct {
+// cut is a loss of power a few changes after some moment: if the store goes on after a fault as if nothing had happened, or stands on
+// what only the cache holds, this tells what that was worth.
+type cut struct {
 	armed   atomic.Bool
 	changes atomic.Int64
 	at      int64
+	mode    memfs.Mode
 	fs      *memfs.FS
 	history *storagetest.History
 }
 
-func (f *faults) soonAfter(inner *memfs.FS, h *storagetest.History, seed uint64) *soon {
-	rng := newRand(seed, 11)
-	s := &soon{at: int64(2 + rng.IntN(1<<(1+rng.IntN(5))))}
-	inner.OnOp(func(op vfs.Op) error {
-		if op.Kind.Changes() && s.armed.Load() && s.changes.Add(1) == s.at {
+func (f *faults) cutLater(fs *memfs.FS, h *storagetest.History, rng *rand.Rand) *cut {
+	c := &cut{at: int64(2 + rng.IntN(1<<(1+rng.IntN(5)))), mode: memfs.SyncedOnly}
+	if rng.IntN(3) == 0 {
+		c.mode = crashes[rng.IntN(len(crashes))]
+	}
+	seed := rng.Uint64()
+	fs.OnOp(func(op vfs.Op) error {
+		if op.Kind.Changes() && c.armed.Load() && c.changes.Add(1) == c.at {
 			mark := h.Mark()
-			s.fs = inner.Clone(memfs.SyncedOnly, seed)
-			s.history = h.Fork(mark)
+			c.fs = fs.Clone(c.mode, seed)
+			c.history = h.Fork(mark)
 		}
 		return nil
 	})
-	return s
+	return c
 }
 
 // life runs a part of the script, and looks at what a store that stopped still does.
@@ -222,6 +228,8 @@ func (f *faults) later(inner *memfs.FS, h *storagetest.History, died storagetest
 	f.check(inner.Clone(mode, seed), h.Fork(h.Mark()), loss, seed, fmt.Sprintf("%s, then %v (seed %d)", where, mode, seed), nil)
 	f.check(inner.Clone(memfs.SyncedOnly, seed), h.Fork(h.Mark()), storagetest.PowerLost, seed, where+", then power lost", nil)
 	mended := inner.Clone(memfs.Everything, seed)
+	again := f.cutLater(mended, h, rng)
+	again.armed.Store(true)
 	var last *memfs.FS
 	var known *storagetest.History
 	f.check(mended, h, died, seed, where+", opened again", func(st *disk.Store) {
@@ -231,6 +239,10 @@ func (f *faults) later(inner *memfs.FS, h *storagetest.History, died storagetest
 		known = h.Fork(h.Mark())
 		last = mended.Clone(memfs.SyncedOnly, seed)
 	})
+	mended.OnOp(nil)
+	if again.fs != nil {
+		f.check(again.fs, again.history, storagetest.PowerLost, seed, where+fmt.Sprintf(", opened again, %v at change %d", again.mode, again.at), nil)
+	}
 	if last != nil {
 		f.check(last, known, storagetest.PowerLost, seed, where+", opened again, then power lost", nil)
 	}

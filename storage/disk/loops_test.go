@@ -35,7 +35,7 @@ func tiny() disk.Options {
 	return disk.Options{
 		MemoryBytes: 8 << 20,
 		Tuning: disk.Tuning{
-			SlotBytes: 64 << 10, Slots: 2, JournalBytes: 384 << 10, SegmentBytes: 64 << 10, SpillBytes: 24 << 10, CheckpointEvery: -1, OpenFiles: 4,
+			SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, SpillBytes: 24 << 10, CheckpointEvery: -1, OpenFiles: 4,
 		},
 	}
 }

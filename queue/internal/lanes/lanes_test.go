@@ -28,7 +28,6 @@ type modelPart struct {
 type modelLane struct {
 	queued []*Item[string]
 	out    []*Item[string]
-	due    time.Duration // of the first queued, 0 once it was woken
 }
 
 func TestSetKeepsItsPromises(t *testing.T) {
