@@ -137,11 +137,8 @@ func statsWaiting(s *stage) {
 	if s.someOrder() == queue.Unordered {
 		return // all three would fail
 	}
-	failed := make(chan struct{}, 100)
-	s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 1}, FailFirst(1, errAgain, func(context.Context, *queue.Delivery) error {
-		failed <- struct{}{}
-		return nil
-	}))
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 1}
+	s.consume(g, FailFirst(1, errAgain, finish))
 	s.wantBusy("g", "retry") // 30 ms after the first failure, of the 100 that it waits
 	if _, g, ok := s.figures(); ok && g.Ready+g.InFlight+g.Waiting != 3 {
 		s.Errorf("%+v: of three messages", g)

@@ -11,9 +11,10 @@ import (
 )
 
 func memberCases() []testCase {
+	key, partition := []queue.Feature{queue.CanOrderByKey}, []queue.Feature{queue.CanOrderByPartition}
 	return []testCase{
-		{name: "MembersShareByKey", run: func(s *stage) { sharesPartitions(s, queue.ByKey) }, needs: []queue.Feature{queue.CanOrderByKey}},
-		{name: "MembersShareByPartition", run: func(s *stage) { sharesPartitions(s, queue.ByPartition) }, needs: []queue.Feature{queue.CanOrderByPartition}},
+		{name: "MembersShareByKey", needs: key, run: func(s *stage) { sharesPartitions(s, queue.ByKey) }},
+		{name: "MembersShareByPartition", needs: partition, run: func(s *stage) { sharesPartitions(s, queue.ByPartition) }},
 		{name: "MembersCompeteUnordered", run: competes, needs: []queue.Feature{queue.CanShare}},
 		{name: "MembersMustAgree", run: mustAgree},
 		{name: "LonelyGroupTakesNewSettings", run: newSettings, needs: []queue.Feature{queue.CanOrderByKey, queue.CanOrderByPartition}},
@@ -117,7 +118,8 @@ func competes(s *stage) {
 	arrived, open := make(chan int, 4), make(chan struct{})
 	d := s.detect(queue.Unordered)
 	for m := range 2 {
-		s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 1}, d.watch(func(context.Context, *queue.Delivery) error {
+		g := queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 1}
+		s.consume(g, d.watch(func(context.Context, *queue.Delivery) error {
 			arrived <- m
 			<-open
 			return nil

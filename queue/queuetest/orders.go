@@ -3,7 +3,6 @@ package queuetest
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 
 	"github.com/leatmq/leat/queue"
@@ -16,38 +15,17 @@ func orderCases() []testCase {
 		{name: "ByPartitionHoldsItsOrder", needs: partition, run: func(s *stage) { holdsOrder(s, queue.ByPartition) }},
 		{name: "UnorderedGivesEachOnce", needs: share, run: func(s *stage) { holdsOrder(s, queue.Unordered) }},
 		{name: "ByKeyRunsKeysInParallel", needs: key, run: func(s *stage) {
-			inParallel(s, queue.ByKey, queue.Message{Key: []byte("a")}, queue.Message{Key: []byte("b")}, queue.Message{Key: []byte{}}, queue.Message{}, queue.Message{})
+			var none queue.Message // without a key: it waits for nothing
+			inParallel(s, queue.ByKey, queue.Message{Key: []byte("a")}, queue.Message{Key: []byte("b")}, queue.Message{Key: []byte{}}, none, none)
 		}},
 		{name: "ByPartitionRunsPartitionsInParallel", needs: partition, run: func(s *stage) {
-			inParallel(s, queue.ByPartition, queue.Message{Partition: queue.PinTo(0)}, queue.Message{Partition: queue.PinTo(1)}, queue.Message{Partition: queue.PinTo(2)})
+			first, second, third := queue.PinTo(0), queue.PinTo(1), queue.PinTo(2)
+			inParallel(s, queue.ByPartition, queue.Message{Partition: first}, queue.Message{Partition: second}, queue.Message{Partition: third})
 		}},
 		{name: "UnorderedRunsAllInParallel", needs: share, run: func(s *stage) {
 			inParallel(s, queue.Unordered, queue.Message{Key: []byte("a")}, queue.Message{Key: []byte("a")}, queue.Message{Key: []byte("a")})
 		}},
 	}
-}
-
-// dice is a source of chance that several goroutines may use.
-type dice struct {
-	mu  sync.Mutex
-	rng *rand.Rand
-}
-
-// dice returns one whose seed is told if the case fails. LEAT_SEED is not read: a failure under concurrency is not the seed's alone.
-func (s *stage) dice() *dice {
-	seed := rand.Uint64()
-	s.Cleanup(func() {
-		if s.Failed() {
-			s.Logf("seed %d", seed)
-		}
-	})
-	return &dice{rng: rand.New(rand.NewPCG(seed, 0))}
-}
-
-func (d *dice) n(n int) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.rng.IntN(n)
 }
 
 // holdsOrder has many workers on few keys, and handlers that fail now and then.

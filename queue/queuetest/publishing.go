@@ -115,23 +115,6 @@ func wholeMessages(s *stage) {
 	}
 }
 
-// wantSame compares what was delivered with what was published. A timestamp of zero fits any.
-func (s *stage) wantSame(what string, got, want queue.Message) {
-	s.Helper()
-	if got.Topic != want.Topic || string(got.Key) != string(want.Key) || string(got.Value) != string(want.Value) {
-		s.Errorf("%s: got %s %q %.50q, want %s %q %.50q", what, got.Topic, got.Key, got.Value, want.Topic, want.Key, want.Value)
-	}
-	if (got.Key == nil) != (want.Key == nil) {
-		s.Errorf("%s: the key is nil: %v, want %v", what, got.Key == nil, want.Key == nil)
-	}
-	if fmt.Sprint(got.Headers) != fmt.Sprint(want.Headers) {
-		s.Errorf("%s: headers %q, want %q", what, got.Headers, want.Headers)
-	}
-	if !want.Timestamp.IsZero() && !got.Timestamp.Equal(want.Timestamp) {
-		s.Errorf("%s: timestamp %v, want %v", what, got.Timestamp, want.Timestamp)
-	}
-}
-
 func timestamps(s *stage) {
 	s.topic("t", 1)
 	before := time.Now()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,15 +11,16 @@ import (
 )
 
 func retryCases() []testCase {
+	key, partition, share := []queue.Feature{queue.CanOrderByKey}, []queue.Feature{queue.CanOrderByPartition}, []queue.Feature{queue.CanShare}
 	return []testCase{
 		{name: "FailedMessageComesAgainLater", run: retryLater},
 		{name: "DelaysDoubleUpToAMinute", run: retryDelays, asks: asksBubble},
 		{name: "FailuresAreTold", run: failuresTold},
-		{name: "FailingKeyHoldsOnlyItself", run: func(s *stage) { holdsItsLane(s, queue.ByKey) }, needs: []queue.Feature{queue.CanOrderByKey}},
-		{name: "FailingPartitionHoldsOnlyItself", run: func(s *stage) { holdsItsLane(s, queue.ByPartition) }, needs: []queue.Feature{queue.CanOrderByPartition}},
-		{name: "FailingMessageHoldsOnlyItself", run: func(s *stage) { holdsItsLane(s, queue.Unordered) }, needs: []queue.Feature{queue.CanShare}},
+		{name: "FailingKeyHoldsOnlyItself", needs: key, run: func(s *stage) { holdsItsLane(s, queue.ByKey) }},
+		{name: "FailingPartitionHoldsOnlyItself", needs: partition, run: func(s *stage) { holdsItsLane(s, queue.ByPartition) }},
+		{name: "FailingMessageHoldsOnlyItself", needs: share, run: func(s *stage) { holdsItsLane(s, queue.Unordered) }},
 		{name: "WaitingTakesNoWorker", run: waitingTakesNoWorker},
-		{name: "ManyMessagesPassOneThatFails", run: manyPass, needs: []queue.Feature{queue.CanShare}},
+		{name: "ManyMessagesPassOneThatFails", needs: share, run: manyPass},
 	}
 }
 
@@ -137,24 +137,6 @@ func holdsItsLane(s *stage, o queue.Order) {
 	}
 }
 
-// wantBusy wants WaitIdle to say that a group is not idle, with these words.
-func (s *stage) wantBusy(group string, words ...string) {
-	s.Helper()
-	patience := 30 * time.Millisecond // whatever it is, the reason is the same
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
-	defer cancel()
-	err := s.broker.WaitIdle(ctx, group)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		s.Errorf("WaitIdle: %v, want the end of its time", err)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			s.Errorf("WaitIdle: %q, want a reason with %q", err, w)
-		}
-	}
-}
-
 // waitingTakesNoWorker has more messages fail than there are workers.
 func waitingTakesNoWorker(s *stage) {
 	const failing = 10
@@ -165,7 +147,8 @@ func waitingTakesNoWorker(s *stage) {
 	last := s.publish(queue.Message{Topic: "t", Key: []byte("fine"), Partition: queue.PinTo(failing)})[0].Position
 	var fine sync.Once
 	passed := make(chan struct{})
-	s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 1}, func(_ context.Context, d *queue.Delivery) error {
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 1}
+	s.consume(g, func(_ context.Context, d *queue.Delivery) error {
 		if d.Position == last {
 			fine.Do(func() { close(passed) })
 			return nil
@@ -189,7 +172,8 @@ func manyPass(s *stage) {
 	var mu sync.Mutex
 	passed, rest := 0, make(chan struct{})
 	d := s.detect(queue.Unordered)
-	s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 8}, d.watch(func(_ context.Context, x *queue.Delivery) error {
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 8}
+	s.consume(g, d.watch(func(_ context.Context, x *queue.Delivery) error {
 		mu.Lock()
 		defer mu.Unlock()
 		switch {

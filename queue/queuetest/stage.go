@@ -2,11 +2,9 @@ package queuetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,49 +143,6 @@ func (s *stage) records(topic string) []*queue.Record {
 	return Records(s, s.broker, topic)
 }
 
-// running is a Consume in the background.
-type running struct {
-	s     *stage
-	end   context.CancelFunc
-	ended chan error
-}
-
-// start runs consume, a Consume or ConsumeBatch, until stopped, or until the stage ends.
-func (s *stage) start(consume func(ctx context.Context) error) *running {
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{s: s, end: cancel, ended: make(chan error, 1)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.ended <- consume(ctx)
-	}()
-	s.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	return r
-}
-
-func (s *stage) consume(g queue.Group, h queue.Handler) *running {
-	b := s.broker
-	return s.start(func(ctx context.Context) error { return b.Consume(ctx, g, h) })
-}
-
-// result waits until the Consume ended by itself.
-func (r *running) result() error {
-	r.s.Helper()
-	return await(r.s, r.ended, "the end of Consume")
-}
-
-// stop ends the Consume and wants it to end well.
-func (r *running) stop() {
-	r.s.Helper()
-	r.end()
-	if err := r.result(); err != nil {
-		r.s.Errorf("Consume ended with %v, want nil", err)
-	}
-}
-
 // idle waits until the groups are.
 func (s *stage) idle(groups ...string) {
 	s.Helper()
@@ -208,64 +163,4 @@ func await[T any](s *stage, c <-chan T, what string) T {
 		s.Fatalf("waited %v in vain for %s; %+v", s.patience, what, s.broker.Stats())
 		panic("not reached")
 	}
-}
-
-// wantError fails the test if err is not want.
-func (s *stage) wantError(what string, err, want error) {
-	s.Helper()
-	if !errors.Is(err, want) {
-		s.Errorf("%s: %v, want %v", what, err, want)
-	}
-}
-
-// wantFault fails the test if err is not a ConfigError that names field.
-func (s *stage) wantFault(what string, err error, field string) {
-	s.Helper()
-	var config *queue.ConfigError
-	if !errors.As(err, &config) {
-		s.Errorf("%s: %v, want a *ConfigError about %s", what, err, field)
-		return
-	}
-	named := func(f queue.Fault) bool { return f.Field == field }
-	if !slices.ContainsFunc(config.Faults, named) {
-		s.Errorf("%s: %v, want a fault in %s", what, err, field)
-	}
-}
-
-// eventLog keeps what a broker told.
-type eventLog struct {
-	mu     sync.Mutex
-	moves  []move              // guarded by mu
-	failed []queue.FailedEvent // guarded by mu
-}
-
-// move is an Assigned or a Revoked.
-type move struct {
-	queue.PartitionEvent
-	gained bool
-}
-
-func (l *eventLog) events() queue.Events {
-	moved := func(gained bool) func(queue.PartitionEvent) {
-		return func(e queue.PartitionEvent) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.moves = append(l.moves, move{e, gained})
-		}
-	}
-	return queue.Events{
-		Assigned: moved(true),
-		Revoked:  moved(false),
-		Failed: func(e queue.FailedEvent) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.failed = append(l.failed, e)
-		},
-	}
-}
-
-func (l *eventLog) told() ([]move, []queue.FailedEvent) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.moves), slices.Clone(l.failed)
 }

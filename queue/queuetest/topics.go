@@ -62,11 +62,13 @@ func ensureAtOnce(s *stage) {
 		all.Go(func() { errs[i] = s.broker.EnsureTopic(s.within(), "t", queue.TopicConfig{Partitions: 1 + i%2}) })
 	}
 	all.Wait()
-	refused := func(err error) bool { return err != nil }
-	first := slices.IndexFunc(errs, refused) % 2 // those who lost
+	winner := slices.Index(errs, nil)
+	if winner < 0 {
+		s.Fatalf("nobody made the topic: %v", errs)
+	}
 	for i, err := range errs {
 		var config *queue.ConfigError
-		if won := i%2 != first; won && err != nil || !won && !errors.As(err, &config) {
+		if won := i%2 == winner%2; won && err != nil || !won && !errors.As(err, &config) {
 			s.Errorf("caller %d of one of two configurations: %v; of each all or none succeed", i, err)
 		}
 	}
@@ -83,7 +85,8 @@ func unknownTopic(s *stage) {
 	ctx := s.within()
 	_, err := s.broker.Publish(ctx, queue.Message{Topic: "t"})
 	s.wantError("Publish", err, queue.ErrNotFound)
-	s.wantError("Consume", s.broker.Consume(ctx, queue.Group{Name: "g", Topics: []string{"known", "t"}, Order: s.someOrder()}, finish), queue.ErrNotFound)
+	g := queue.Group{Name: "g", Topics: []string{"known", "t"}, Order: s.someOrder()}
+	s.wantError("Consume", s.broker.Consume(ctx, g, finish), queue.ErrNotFound)
 	if s.can(queue.CanRead) {
 		for _, err = range s.broker.Read(ctx, queue.Range{Topic: "t"}) {
 		}
