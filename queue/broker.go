@@ -84,7 +84,8 @@ func (b *Broker) EnsureTopic(ctx context.Context, name string, c TopicConfig) er
 }
 
 // WaitIdle waits until at one moment nothing of the groups is ready, running or waiting for a retry. A group that does
-// not exist yet is waited for. When ctx ends, the error names a group that was not idle, and why.
+// not exist yet is waited for; one that exists is judged by its cursor, though a Consume that was just started may not have
+// joined it yet. When ctx ends, the error names a group that was not idle, and why.
 func (b *Broker) WaitIdle(ctx context.Context, groups ...string) error {
 	f := faults{subject: "groups to wait for"}
 	f.check(len(groups) > 0, "groups", nil, "at least one")

@@ -41,7 +41,7 @@ func run(names []string) error {
 		return err
 	}
 	survivors := 0
-	fmt.Printf("%-10s %-7s %-24s %s\n", "mutant", "killed", "by", "what is broken")
+	fmt.Printf("%-12s %-7s %-26s %s\n", "mutant", "killed", "by", "what is broken")
 	for _, m := range mutants {
 		verdict, err := m.try(dir)
 		if err != nil {
@@ -50,7 +50,7 @@ func run(names []string) error {
 		if verdict != "yes" {
 			survivors++
 		}
-		fmt.Printf("%-10s %-7s %-24s %s\n", m.name, verdict, m.test, m.what)
+		fmt.Printf("%-12s %-7s %-26s %s\n", m.name, verdict, m.test, m.what)
 	}
 	if survivors > 0 {
 		return fmt.Errorf("%d of %d survived", survivors, len(mutants))
