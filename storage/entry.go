@@ -4,7 +4,7 @@ package storage
 // An Entry, its batches and its records belong to the caller again when Append has returned.
 type Entry struct {
 	Batches []Batch  // at most one for each partition
-	Cursors []Cursor // at most one for each group and partition
+	Cursors []Cursor // of several for one group and partition the last counts
 }
 
 // Batch is consecutive records of one partition.

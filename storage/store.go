@@ -24,13 +24,13 @@ type Store interface {
 	// Append stores e: all of it or nothing. It sets Offset and Appended of its records and returns the durability that the strictest
 	// topic asked for; cursors count as their partition's topic.
 	//
-	// Errors: *LimitError and ErrNotFound before anything happened; ErrFull joined with ctx's error when ctx ended while waiting for
+	// Errors: *LimitError, ErrNotFound, and others for an entry or a cursor that cannot be, before anything happened; ErrFull joined with ctx's error when ctx ended while waiting for
 	// room, or at once in a memory store whose bound is reached; *StoppedError. In all these cases nothing was stored and never will be. ErrIndeterminate, joined with
 	// the cause, when ctx ended or the store stopped after e was taken: it is stored whole or not at all, and only a read tells.
 	Append(ctx context.Context, e *Entry) (Durability, error)
 
-	// Read appends to dst committed records of p, in offset order, from the first whose offset is at least from: at least one if there
-	// is one, and then as many as fit maxBytes. next is where to go on; a read at the end appends nothing, and next is
+	// Read appends to dst committed records of p, in offset order, from the first whose offset is at least from, whole batches as they were
+	// appended: one if there is any, or what is left of it from there on, and then as many as fit maxBytes. next is where to go on; a read at the end appends nothing, and next is
 	// at least from. Records below Bounds.First are skipped silently: compare offsets.
 	// Errors: ErrNotFound, *DamageError, and those of the file system.
 	Read(dst []Record, p PartitionID, from int64, maxBytes int) (records []Record, next int64, err error)

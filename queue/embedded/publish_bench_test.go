@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -50,7 +51,7 @@ func BenchmarkPublishOS(b *testing.B) {
 
 // singles publishes one message a call.
 func singles(b *testing.B, br *queue.Broker, topic string, value []byte) contender {
-	ctx := b.Context()
+	ctx := context.Background()
 	return func(n int) {
 		for range n {
 			if _, err := br.Publish(ctx, queue.Message{Topic: topic, Value: value}); err != nil {
@@ -62,7 +63,7 @@ func singles(b *testing.B, br *queue.Broker, topic string, value []byte) contend
 
 // many publishes one message a call by many goroutines, over so many partitions.
 func many(b *testing.B, br *queue.Broker, topic string, partitions int, value []byte) contender {
-	ctx := b.Context()
+	ctx := context.Background()
 	var turns [publishers]struct {
 		n int
 		_ [56]byte // a line of the cache for each

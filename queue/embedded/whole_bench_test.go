@@ -92,7 +92,7 @@ func (p *pipe) handle(context.Context, *queue.Delivery) error {
 
 // move publishes messages, so many a call, and waits until all are handled.
 func (p *pipe) move(size, atOnce int) contender {
-	ctx, value := p.b.Context(), make([]byte, size)
+	ctx, value := context.Background(), make([]byte, size)
 	ms := make([]queue.Message, atOnce)
 	return func(n int) {
 		p.left.Store(int64(n))

@@ -9,7 +9,7 @@ import (
 	"github.com/leatmq/leat/storage/internal/frame"
 )
 
-// committer writes and syncs groups, alone and in their order: the only goroutine that touches the slots in use.
+// committer writes and syncs groups in their order. Its goroutine, and an appender in Wait, take turns: journal.turn guards it.
 type committer struct {
 	*journal
 	slot  *slot
@@ -33,23 +33,42 @@ const yields = 16
 // run commits groups until quit is closed and nothing is left.
 func (c *committer) run() {
 	defer close(c.done)
-	c.timer = time.NewTimer(time.Hour)
 	defer c.timer.Stop()
 	for {
-		ending := false
+		due, ending := false, false
 		select {
 		case <-c.wake:
 		case <-c.timer.C:
-			c.force = true
+			due = true
 		case <-c.quit:
-			c.force, ending = true, true
+			due, ending = true, true
 		}
+		c.turn.Lock()
+		c.force = c.force || due
 		for c.round() {
 		}
+		c.turn.Unlock()
 		if ending {
 			return
 		}
 	}
+}
+
+// short commits the open group if that takes a write and nothing else, and leaves it to the committer's goroutine if not.
+func (c *committer) short() {
+	c.mu.Lock()
+	g := c.open
+	if g.entries == 0 { // committed meanwhile
+		c.mu.Unlock()
+		return
+	}
+	short := !g.sync && !c.force && c.slot != nil && c.fits(g.bytes)
+	c.mu.Unlock()
+	if !short {
+		signal(c.wake)
+		return
+	}
+	c.round()
 }
 
 // round commits the open group, if it has entries or a sync is due, and returns whether there may be more to do.

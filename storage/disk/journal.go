@@ -13,7 +13,8 @@ import (
 )
 
 // journal takes entries in order and commits them in groups. Appenders stage: they put their frames into memory blocks under one
-// mutex and wait. One goroutine, the committer (committer.go), writes and syncs what has gathered meanwhile.
+// mutex and wait. One goroutine, the committer (committer.go), writes and syncs what has gathered meanwhile; an appender that is alone may
+// take its place for a single write.
 type journal struct {
 	core *core.Core
 	pool *core.Pool
@@ -26,6 +27,9 @@ type journal struct {
 	kick chan struct{} // the keeper has
 	quit chan struct{} // closed to end the committer, when nothing is staged any more
 	done chan struct{} // closed when it has ended
+
+	turn      sync.Mutex // held by who commits; taken before mu
+	committer *committer // to be used with turn held
 
 	mu        sync.Mutex // staging; taken after the partitions of the entry
 	lsn       frame.LSN  // of the newest staged frame
@@ -179,9 +183,6 @@ func (j *journal) Stage(e *core.Entry) (bool, error) {
 	j.reserved.bytes -= int64(e.Bytes)
 	j.reserved.records -= count(e)
 	e.Group = g.Group
-	if g.entries == 1 {
-		signal(j.wake)
-	}
 	return false, nil
 }
 
@@ -242,9 +243,18 @@ func back(lsn, synced frame.LSN) uint32 {
 	return uint32(min(uint64(lsn-synced), 1<<32-1))
 }
 
-// Wait implements core.Backend.
+// Wait implements core.Backend. An appender whose context cannot end, and who finds nobody committing, writes the open group itself if that takes
+// one write into a slot with room: two changes of goroutine less. Whatever may take longer, a sync above all, is the committer's; and a
+// context that can end is honoured even if the disk stalls. Nothing is left lying: who has staged comes here next, and either commits or wakes the
+// committer.
 func (j *journal) Wait(ctx context.Context, e *core.Entry) error {
 	g := e.Group
+	if e.Sync || ctx.Done() != nil || !j.turn.TryLock() {
+		signal(j.wake)
+	} else {
+		j.committer.short()
+		j.turn.Unlock()
+	}
 	select {
 	case <-g.Done:
 		if g.Err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
@@ -336,7 +337,8 @@ func (st *Store) raise(p *core.Partition, next int64) {
 // committer returns the one of the store's epoch.
 func (st *Store) committer() *committer {
 	j := st.journal
-	return &committer{journal: j, seq: j.mark.seq - 1, prev: st.keeper.last, epoch: st.keeper.epoch}
+	j.committer = &committer{timer: time.NewTimer(time.Hour), journal: j, seq: j.mark.seq - 1, prev: st.keeper.last, epoch: st.keeper.epoch}
+	return j.committer
 }
 
 // harden makes sure that the names of the files that this open stands on are on the disk, not only in the system's cache, where an owner who
