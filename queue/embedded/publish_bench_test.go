@@ -17,7 +17,7 @@ func BenchmarkPublishSynced(b *testing.B) {
 	topic := benchTopic(b, br, 1, queue.Synced)
 	bySize(b, func(b *testing.B, size int) {
 		value := make([]byte, size)
-		against(b, size, singles(b, br, topic, value), l.syncedWrites(value), "raw")
+		against(b, size, singles(b.Context(), b, br, topic, value), l.syncedWrites(value), "raw")
 	})
 }
 
@@ -39,19 +39,24 @@ func BenchmarkPublishSyncedMany(b *testing.B) {
 	})
 }
 
-// BenchmarkPublishOS is one publisher that waits for the operating system to have each message, against a write call each.
+// BenchmarkPublishOS is one publisher that waits for the operating system to have each message, against a write call each: with a context that
+// cannot end, where the publisher makes the write call itself, and with one that can.
 func BenchmarkPublishOS(b *testing.B) {
 	br, l := openBench(b), newRawLog(b)
 	topic := benchTopic(b, br, 1, queue.OS)
 	bySize(b, func(b *testing.B, size int) {
 		value := make([]byte, size)
-		against(b, size, singles(b, br, topic, value), l.writes(value), "raw")
+		b.Run("background", func(b *testing.B) {
+			against(b, size, singles(context.Background(), b, br, topic, value), l.writes(value), "raw")
+		})
+		b.Run("cancellable", func(b *testing.B) {
+			against(b, size, singles(b.Context(), b, br, topic, value), l.writes(value), "raw")
+		})
 	})
 }
 
 // singles publishes one message a call.
-func singles(b *testing.B, br *queue.Broker, topic string, value []byte) contender {
-	ctx := context.Background()
+func singles(ctx context.Context, b *testing.B, br *queue.Broker, topic string, value []byte) contender {
 	return func(n int) {
 		for range n {
 			if _, err := br.Publish(ctx, queue.Message{Topic: topic, Value: value}); err != nil {
