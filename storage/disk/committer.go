@@ -69,6 +69,9 @@ func (c *committer) short() {
 		return
 	}
 	c.round()
+	if entries, _ := c.peek(); entries > 0 { // it could not, or others came
+		signal(c.wake)
+	}
 }
 
 // round commits the open group, if it has entries or a sync is due, and returns whether there may be more to do.

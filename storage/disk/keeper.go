@@ -35,7 +35,6 @@ type keeper struct {
 	err         error         // of a checkpoint under way; read after it took busy
 	applied     atomic.Uint64 // LSN up to which the newest durable checkpoint has the journal
 	checkpoints atomic.Int64
-	spillCount  atomic.Int64
 }
 
 // run works until quit is closed.
@@ -76,7 +75,6 @@ func (k *keeper) turn(timed bool) error {
 		}
 	}
 	k.evict(k.cache)
-	k.spillCount.Store(k.spills)
 	total, used, starved := k.ring.usage()
 	if total == used {
 		k.makeAhead()

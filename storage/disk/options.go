@@ -19,7 +19,7 @@ type Options struct {
 type Tuning struct {
 	SlotBytes       int64         // of the first journal files; 0: 1 MiB; at least 64 KiB
 	Slots           int           // how many of them a new directory gets; 0: 4; at least 2
-	JournalBytes    int64         // what the journal may grow to; from its half on, a checkpoint is made; 0: 512 MiB; at least four slots
+	JournalBytes    int64         // what the journal may grow to; a checkpoint is made for each quarter of it; 0: 512 MiB; at least four slots
 	SegmentBytes    int64         // what a segment file grows to; 0: 64 MiB; at least 64 KiB
 	SpillBytes      int64         // what may wait in memory before it is copied to segments; 0: a quarter of MemoryBytes, at most 32 MiB
 	CheckpointEvery time.Duration // between checkpoints while something changes; 0: 60 s; negative: no timer

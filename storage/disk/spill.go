@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"sort"
+	"sync/atomic"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
@@ -22,7 +23,7 @@ type spiller struct {
 
 	buf     []byte
 	changed map[*segment.Segment]struct{} // appended to since the last checkpoint took them
-	spills  int64
+	spills  atomic.Int64
 }
 
 // spillChunk is what is written to a segment at once, and what is held under a partition's lock to copy it.
@@ -92,7 +93,7 @@ func (s *spiller) partition(p *core.Partition, limit frame.LSN) (spilled int64, 
 		n := p.Spilled(len(hs))
 		s.journal.spilled(p, n)
 		spilled += n
-		s.spills++
+		s.spills.Add(1)
 	}
 }
 

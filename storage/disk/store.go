@@ -11,7 +11,8 @@
 //	checkpoint-a, -b, -c       the small state, written in turn
 //	seg/PARTITION/FILE         segments
 //
-// Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints, whose syncs run in a third one.
+// Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints. The syncs of a checkpoint, and the
+// making of a journal file, run beside it while they last.
 //
 // It is not for network file systems, and not for two processes at once: the second is refused.
 package disk
@@ -101,7 +102,7 @@ func (st *Store) Stats() storage.Stats {
 	s.Commits, s.Syncs = j.commits.Load(), j.syncs.Load()
 	s.MemoryBytes = st.pool.Live()
 	s.JournalBytes, _, _ = st.ring.usage()
-	s.Spills, s.Checkpoints = k.spillCount.Load(), k.checkpoints.Load()
+	s.Spills, s.Checkpoints = k.spills.Load(), k.checkpoints.Load()
 	s.Segments = k.parts.count()
 	s.OpenFiles = st.segments.OpenFiles()
 	j.mu.Lock()
