@@ -12,7 +12,8 @@ import (
 // imports says which of our packages a package may import: one floor stands on another, nothing points up. A row ending in /...
 // is for all below it; the longest row that fits a package counts. A package without a row has no place yet.
 var imports = map[string][]string{
-	"storage":                   {},
+	"compress":                  {},
+	"storage":                   {"compress"},
 	"storage/internal/vfs":      {},
 	"storage/internal/vfs/...":  {"storage/internal/vfs"},
 	"storage/internal/frame":    {"storage"},

@@ -18,6 +18,14 @@ var (
 	ErrIndeterminate = errors.New("storage: outcome unknown")
 	// ErrInUse says that the directory has an owner already, in this process or another.
 	ErrInUse = errors.New("storage: directory in use")
+	// ErrNoSpace says that the disk is full. The entry was not stored; cursors are still taken. Records are again as soon as there is space.
+	ErrNoSpace = errors.New("storage: no space left on the disk")
+	// ErrReadOnly is returned for writing to a store that was opened to be read, and by an open for writing of a directory that cannot be
+	// written to.
+	ErrReadOnly = errors.New("storage: read-only")
+	// ErrMixedDurability is returned for an entry that has records of a MemoryOnly topic together with records or cursors of durable ones: it
+	// could not survive whole. Nothing was stored.
+	ErrMixedDurability = errors.New("storage: an entry of records in memory and durable ones cannot be atomic")
 	// ErrFormat says that a directory was written by a newer version, or is no store: nothing was changed.
 	ErrFormat = errors.New("storage: unknown format")
 )

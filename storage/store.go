@@ -10,7 +10,8 @@ import (
 // After a write or sync failed, a store stops writing: see Stopped. After Close every call returns ErrClosed, but for Stats, Topics and the like,
 // which tell what was last so.
 type Store interface {
-	// CreateTopic makes a topic, durable on return whatever its strategy. ErrExists if there is one of the name; *LimitError.
+	// CreateTopic makes a topic, durable on return whatever its strategy. ErrExists if there is one of the name; *LimitError,
+	// *StrategyError.
 	CreateTopic(ctx context.Context, s TopicSpec) (Topic, error)
 	// Topic finds a topic by name.
 	Topic(name string) (Topic, bool)
@@ -78,7 +79,11 @@ type Stats struct {
 	JournalBytes               int64 // size of the journal's files
 	Spills, Checkpoints        int64
 	Segments                   int64
+	SegmentBytes               int64 // size of the segments' files
 	OpenFiles                  int
+	Trimmed                    int64           // records removed since the open, by Trim and by cleanup
+	Full                       bool            // no space on the disk: see ErrNoSpace
+	Work                       map[string]Work // background work by its name: "cleanup", "rewrite", "unlink", ...
 }
 
 // OpenReport is what an open found and did.
