@@ -26,6 +26,8 @@ var spec = map[string]string{
 	"AckStore":          "storage.Cursor",
 	"MessageAck":        "queue.Settlement",
 	"in-memory backend": "queue/embedded.InMemory",
+	"Algorithms":        "compress.Set",
+	"CompressionPolicy": "storage.CompressionPolicy",
 }
 
 func TestSpecNames(t *testing.T) {

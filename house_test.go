@@ -93,7 +93,7 @@ func readTree() (*tree, error) {
 			return fs.SkipDir
 		case d.IsDir():
 			return nil
-		case d.Type().IsRegular():
+		case d.Type().IsRegular() && name != ".git": // a file in a second work tree
 			t.texts = append(t.texts, name)
 		}
 		if d.Name() == "go.mod" && name != "go.mod" {
