@@ -230,6 +230,7 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	st.core.SetSeed(c.id.seed)
 	st.journal.core = st.core
 	st.Face = st.core.Face()
+	st.lookout = newLookout(st.core, o.Events)
 	st.keeper = &keeper{
 		spiller: spiller{
 			journal: st.journal, segments: st.segments, parts: &histories{by: map[storage.PartitionID]*history{}},

@@ -11,6 +11,8 @@ type Options struct {
 	// MemoryBytes bounds the memory for records: half of it for those that wait to be copied to segments, half for those that are
 	// kept to be read again. An append waits for room. 0: 128 MiB; at least 8 MiB.
 	MemoryBytes int64
+	// Events is called with what an operator may want to know as it happens: see storage.Event. nil: nobody wants to.
+	Events func(storage.Event)
 	// Tuning is for tests, and for machines that are very small or very large.
 	Tuning Tuning
 }

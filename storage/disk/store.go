@@ -11,7 +11,7 @@
 //	checkpoint-a, -b, -c       the small state, written in turn
 //	seg/PARTITION/FILE         segments
 //
-// Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints. The syncs of a checkpoint, and the
+// Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints; the lookout tells events. The syncs of a checkpoint, and the
 // making of a journal file, run beside it while they last.
 //
 // It is not for network file systems, and not for two processes at once: the second is refused.
@@ -43,6 +43,7 @@ type Store struct {
 	segments *segment.Dir
 	journal  *journal
 	keeper   *keeper
+	lookout  *lookout
 	report   storage.OpenReport
 	orphans  []segment.Found // found by an open after an unclean stop, to be removed by it
 
@@ -92,6 +93,7 @@ func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
 	st.report.Took = time.Since(began)
 	go st.committer().run()
 	go st.keeper.run()
+	go st.lookout.run()
 	return st, nil
 }
 
@@ -139,6 +141,8 @@ func (st *Store) close() {
 		err = st.keeper.finish()
 	}
 	st.ring.stop()
+	close(st.lookout.quit)
+	<-st.lookout.done
 	st.err = errors.Join(err, st.release())
 }
 
