@@ -24,8 +24,11 @@ func (c *Core) Read(dst []storage.Record, id storage.PartitionID, from int64, ma
 			p.mu.Unlock()
 			return dst, from, nil
 		}
-		older := p.older
-		if older == nil || from >= older.Next() || p.tail.len() > 0 && from >= p.tail.at(0).base {
+		older, reach := p.older, int64(0)
+		if older != nil {
+			reach = older.Next()
+		}
+		if older == nil || from >= reach || p.tail.len() > 0 && from >= p.tail.at(0).base {
 			return c.readTail(dst, p, from, maxBytes)
 		}
 		p.mu.Unlock()
@@ -36,7 +39,7 @@ func (c *Core) Read(dst []storage.Record, id storage.PartitionID, from int64, ma
 		if len(frames) > 0 {
 			return decodeFrames(dst, frames, from, c.seed)
 		}
-		from = older.Next() // a gap between what is on disk and what is in memory
+		from = reach // a gap in front of what Older had then: it may have got more meanwhile
 	}
 }
 
