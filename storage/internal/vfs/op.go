@@ -6,7 +6,7 @@ import "fmt"
 type Op struct {
 	N    int    // from 1, in the order in which the calls began
 	Kind Kind   // which method
-	Name string // the name that was given, or under which the file was opened; of Rename the source
+	Name string // the name that was given, or under which the file was opened; of Rename and Link the source
 }
 
 func (o Op) String() string {
@@ -22,6 +22,7 @@ const (
 	OpCreate
 	OpMkdir
 	OpRename
+	OpLink
 	OpRemove
 	OpList
 	OpSyncDir
@@ -37,7 +38,7 @@ const (
 )
 
 var kindNames = [kinds]string{
-	"open", "create", "mkdir", "rename", "remove", "list", "syncdir", "lock", "unlock",
+	"open", "create", "mkdir", "rename", "link", "remove", "list", "syncdir", "lock", "unlock",
 	"read", "write", "close", "size", "truncate", "syncdata",
 }
 
@@ -52,7 +53,7 @@ func (k Kind) String() string {
 // and after them the crash is the same.
 func (k Kind) Changes() bool {
 	switch k {
-	case OpCreate, OpMkdir, OpRename, OpRemove, OpSyncDir, OpWrite, OpTruncate, OpSyncData:
+	case OpCreate, OpMkdir, OpRename, OpLink, OpRemove, OpSyncDir, OpWrite, OpTruncate, OpSyncData:
 		return true
 	default:
 		return false

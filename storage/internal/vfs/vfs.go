@@ -25,6 +25,10 @@ type FS interface {
 	Mkdir(name string) error
 	// Rename replaces to by from; both are in one directory. Durable after SyncDir.
 	Rename(from, to string) error
+	// Link makes to, which must not exist (fs.ErrExist), another name of the regular file from: what is written under one shows under the other. to is in dst,
+	// which may be this FS or one of another directory. errors.ErrUnsupported where there can be no such name, as between two
+	// devices: the caller copies. The name is durable after SyncDir of its directory in dst.
+	Link(from string, dst FS, to string) error
 	// Remove removes a file or an empty directory. Durable after SyncDir.
 	Remove(name string) error
 	// List returns what is in the directory dir, sorted by name.

@@ -134,6 +134,22 @@ func (f *FS) Rename(from, to string) error {
 	return f.inner.Rename(from, to)
 }
 
+// Link implements vfs.FS. A dst that is an FS of this package meets its faults, too.
+func (f *FS) Link(from string, dst vfs.FS, to string) error {
+	if err := f.try(vfs.OpLink, from); err != nil {
+		return err
+	}
+	if d, ok := dst.(*FS); ok {
+		if d != f {
+			if err := d.try(vfs.OpLink, to); err != nil {
+				return err
+			}
+		}
+		dst = d.inner
+	}
+	return f.inner.Link(from, dst, to)
+}
+
 // Remove implements vfs.FS.
 func (f *FS) Remove(name string) error {
 	if err := f.try(vfs.OpRemove, name); err != nil {

@@ -60,6 +60,7 @@ func script(t *testing.T, f vfs.FS) []vfs.Op {
 		use(h, name)
 	}
 	step(vfs.OpRename, "a", f.Rename("a", "b"))
+	step(vfs.OpLink, "b", f.Link("b", f, "d/b"))
 	_, err = f.List(".")
 	step(vfs.OpList, ".", err)
 	step(vfs.OpSyncDir, ".", f.SyncDir("."))

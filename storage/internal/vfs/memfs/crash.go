@@ -14,10 +14,11 @@ type crash struct {
 	// Changes before whole survive in the prefix modes; of the one that is next, the fraction of a write.
 	whole    int
 	fraction float64
+	known    map[*inode]*inode // survivors, as a file can have several names
 }
 
 func newCrash(mode Mode, seed uint64, root *inode) *crash {
-	c := &crash{mode: mode, seed: seed, sector: 512}
+	c := &crash{mode: mode, seed: seed, sector: 512, known: map[*inode]*inode{}}
 	rng := c.random(0)
 	if rng.IntN(2) == 1 {
 		c.sector = 4096
@@ -65,7 +66,11 @@ func (d *inode) changes(seen map[*inode]bool, seqs []int) []int {
 
 // survivor returns what is left of d and what is below it, all of it durable.
 func (c *crash) survivor(d *inode) *inode {
+	if node := c.known[d]; node != nil {
+		return node
+	}
 	node := &inode{id: d.id, dir: d.dir}
+	c.known[d] = node
 	if !d.dir {
 		node.live = c.content(d)
 		node.settle()

@@ -55,7 +55,7 @@ func (f *FS) fits(node *inode, off int64, n int) int {
 	if !f.bounded {
 		return n
 	}
-	free := max(0, int(f.capacity/pageSize)-f.root.usedPages())
+	free := max(0, int(f.capacity/pageSize)-f.root.usedPages(map[*inode]bool{}))
 	holes, full := node.live.missing(off, int64(n), free)
 	if holes <= free {
 		return n
@@ -63,11 +63,15 @@ func (f *FS) fits(node *inode, off int64, n int) int {
 	return int(full - off)
 }
 
-// usedPages counts the pages of everything that has a name.
-func (d *inode) usedPages() int {
+// usedPages counts the pages of everything that has a name, once if it has several.
+func (d *inode) usedPages(seen map[*inode]bool) int {
+	if seen[d] {
+		return 0
+	}
+	seen[d] = true
 	used := d.live.used
 	for _, child := range d.entries {
-		used += child.usedPages()
+		used += child.usedPages(seen)
 	}
 	return used
 }

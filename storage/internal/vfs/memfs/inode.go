@@ -100,7 +100,7 @@ type move struct {
 	seq      int
 	kind     moveKind
 	name, to string // to of a rename only
-	node     *inode // what is created or renamed
+	node     *inode // what is created, linked or renamed
 }
 
 type moveKind uint8

@@ -8,41 +8,47 @@ import (
 )
 
 // Lock implements vfs.FS. A crash releases it, as does Clone in the image that it makes.
-func (f *FS) Lock(holder string) (io.Closer, error) {
-	if err := f.begin(vfs.OpLock, "."); err != nil {
+func (f *FS) Lock(holder string) (io.Closer, error) { return f.lock(".", holder) }
+
+// lock locks the directory dir, which exists.
+func (f *FS) lock(dir, holder string) (io.Closer, error) {
+	if err := f.begin(vfs.OpLock, dir); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.crashed {
-		return nil, pathError(vfs.OpLock, ".", ErrCrashed)
+	node, err := f.findDir(dir)
+	if err != nil {
+		return nil, pathError(vfs.OpLock, dir, err)
 	}
-	if f.locked {
-		return nil, &vfs.HeldError{Holder: f.holder}
+	if other, held := f.holders[dir]; held {
+		return nil, &vfs.HeldError{Holder: other}
 	}
-	f.locked, f.holder = true, holder
-	f.plant(f.root, vfs.LockName, []byte(holder))
-	return &lock{fs: f}, nil
+	f.holders[dir] = holder
+	f.plant(node, vfs.LockName, []byte(holder))
+	return &lock{fs: f, dir: dir}, nil
 }
 
 type lock struct {
 	fs     *FS
+	dir    string
 	closed bool // guarded by fs.mu
 }
 
 // Close releases the lock; once more is fs.ErrClosed.
 func (l *lock) Close() error {
-	if err := l.fs.begin(vfs.OpUnlock, "."); err != nil {
+	if err := l.fs.begin(vfs.OpUnlock, l.dir); err != nil {
 		return err
 	}
 	l.fs.mu.Lock()
 	defer l.fs.mu.Unlock()
 	if l.fs.crashed {
-		return pathError(vfs.OpUnlock, ".", ErrCrashed)
+		return pathError(vfs.OpUnlock, l.dir, ErrCrashed)
 	}
 	if l.closed {
-		return pathError(vfs.OpUnlock, ".", fs.ErrClosed)
+		return pathError(vfs.OpUnlock, l.dir, fs.ErrClosed)
 	}
-	l.closed, l.fs.locked = true, false
+	l.closed = true
+	delete(l.fs.holders, l.dir)
 	return nil
 }

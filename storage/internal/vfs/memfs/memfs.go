@@ -2,7 +2,7 @@
 //
 // It is strict: it keeps nothing through a crash that was not asked for. Data, sizes and the entries of directories become durable
 // separately, and what was not synced survives in part, in pieces, or as something else, as the Mode of the crash and a seed say. It has no
-// permissions, no links, no times, and no devices.
+// permissions, no symbolic links, no times, and no devices.
 package memfs
 
 import (
@@ -27,8 +27,7 @@ type FS struct {
 	nextID   uint64
 	seq      int // changes so far
 	crashed  bool
-	locked   bool
-	holder   string
+	holders  map[string]string // of the directories that are locked
 	bounded  bool
 	capacity int64
 	failing  SyncFailure
@@ -38,7 +37,7 @@ var _ vfs.FS = (*FS)(nil)
 
 // New returns an empty file system.
 func New() *FS {
-	f := &FS{}
+	f := &FS{holders: map[string]string{}}
 	f.root = f.newDir()
 	return f
 }

@@ -22,6 +22,10 @@ func TestConformanceOfAClone(t *testing.T) {
 	}
 }
 
+func TestConformanceOfASub(t *testing.T) {
+	vfstest.TestFS(t, func(*testing.T) vfs.FS { return New().Sub("sub") })
+}
+
 const sector = 512
 
 // tester does to a file system what must not fail.

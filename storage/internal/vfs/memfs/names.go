@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"errors"
 	"io/fs"
 	"path"
 	"syscall"
@@ -90,6 +91,48 @@ func (f *FS) rename(from, to string) error {
 		return fs.ErrExist
 	}
 	parent.move(move{seq: f.nextSeq(), kind: moveRename, name: path.Base(from), to: path.Base(to), node: node})
+	return nil
+}
+
+// Link implements vfs.FS. dst is this file system, or a Sub of it.
+func (f *FS) Link(from string, dst vfs.FS, to string) error {
+	if err := f.beginName(vfs.OpLink, from); err != nil {
+		return err
+	}
+	if err := vfs.CheckName(vfs.OpLink.String(), to); err != nil {
+		return err
+	}
+	if d, ok := dst.(*sub); ok {
+		to = path.Join(d.dir, to)
+		dst = d.fs
+	}
+	if dst != vfs.FS(f) {
+		return pathError(vfs.OpLink, from, errors.ErrUnsupported)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.link(from, to); err != nil {
+		return pathError(vfs.OpLink, from, err)
+	}
+	return nil
+}
+
+func (f *FS) link(from, to string) error {
+	node, err := f.find(from)
+	if err != nil {
+		return err
+	}
+	if node.dir {
+		return vfs.ErrNotRegular
+	}
+	parent, err := f.parent(to)
+	if err != nil {
+		return err
+	}
+	if to == "." || parent.entries[path.Base(to)] != nil {
+		return fs.ErrExist
+	}
+	parent.move(move{seq: f.nextSeq(), kind: moveCreate, name: path.Base(to), node: node})
 	return nil
 }
 

@@ -6,6 +6,7 @@ package osfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -169,6 +170,46 @@ func (f *FS) Rename(from, to string) error {
 		return &fs.PathError{Op: "rename", Path: from, Err: link.Err}
 	}
 	return err
+}
+
+// Link implements vfs.FS. What the system has no name for is errors.ErrUnsupported, and so is a refusal whose reason cannot be told from that.
+func (f *FS) Link(from string, dst vfs.FS, to string) error {
+	before, err := f.lstat("link", from)
+	if err != nil {
+		return err
+	}
+	if !before.Mode().IsRegular() {
+		return notRegular("link", from)
+	}
+	d, ok := dst.(*FS)
+	if !ok {
+		return &fs.PathError{Op: "link", Path: from, Err: errors.ErrUnsupported}
+	}
+	if err := d.checkParents("link", to); err != nil {
+		return err
+	}
+	if err := os.Link(filepath.Join(f.dir, from), filepath.Join(d.dir, to)); err != nil {
+		return linkError(from, err)
+	}
+	after, err := d.root.Lstat(to)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(before, after) { // something else was put in the way meanwhile
+		return errors.Join(notRegular("link", from), d.root.Remove(to))
+	}
+	return nil
+}
+
+func linkError(from string, err error) error {
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		err = link.Err
+	}
+	if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	return &fs.PathError{Op: "link", Path: from, Err: err}
 }
 
 // Remove implements vfs.FS.

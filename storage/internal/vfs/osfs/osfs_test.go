@@ -110,3 +110,31 @@ func TestListIsBounded(t *testing.T) {
 		t.Errorf("one more than the limit: got %v, want %v", err, ErrTooManyEntries)
 	}
 }
+
+// TestLinkBetweenDirectories: a file gets a name in another directory of the same device, and a planted link is no way out of it.
+func TestLinkBetweenDirectories(t *testing.T) {
+	a, _ := open(t)
+	b, dir := open(t)
+	h, err := a.Create("x")
+	ok(t, err)
+	ok(t, h.Close())
+	if err := a.Link("x", b, "y"); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("no links here: ", err)
+	} else {
+		ok(t, err)
+	}
+	h, err = a.Open("x", vfs.ReadWrite)
+	ok(t, err)
+	defer h.Close()
+	_, err = h.WriteAt([]byte("shared"), 0)
+	ok(t, err)
+	if got, err := os.ReadFile(filepath.Join(dir, "y")); string(got) != "shared" || err != nil {
+		t.Errorf("under the other name: got %q, %v", got, err)
+	}
+	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "out")); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	if err := a.Link("x", b, "out/y"); !errors.Is(err, vfs.ErrNotRegular) {
+		t.Errorf("through a symbolic link: got %v, want %v", err, vfs.ErrNotRegular)
+	}
+}

@@ -21,6 +21,8 @@ func TestFS(t *testing.T, open func(t *testing.T) vfs.FS) {
 		{"List", testList},
 		{"Rename", testRename},
 		{"RenameRefused", testRenameRefused},
+		{"Link", testLink},
+		{"LinkRefused", testLinkRefused},
 		{"Remove", testRemove},
 		{"SyncDir", testSyncDir},
 		{"Lock", testLock},
