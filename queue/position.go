@@ -10,6 +10,9 @@ import (
 // Position is the place of a message: topic, partition and offset, and the incarnation of the partition that the offset
 // was given by. Positions are compared with ==. The zero Position is nowhere. A position of a topic that was deleted
 // since, or of a directory that was wiped, is ErrNotFound where it is used, never another message.
+//
+// A message keeps its position when a backup is restored: those that are not in the backup have positions that are not found afterwards, and those published
+// from then on are of another incarnation.
 type Position struct {
 	topic       string
 	partition   int32

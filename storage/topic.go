@@ -16,6 +16,37 @@ type Topic struct {
 	// in a directory that was wiped, has another, so that an offset kept elsewhere is known to be of another log.
 	Incarnation uint64
 	First       PartitionID
+	// Past is the earlier incarnations, oldest first, at most MaxPast: one more with each Restore. It is not to be changed.
+	Past []Life
+}
+
+// Life is an earlier incarnation of a topic: one that went on elsewhere, or was lost, after the copy was made that this directory goes back to.
+type Life struct {
+	Incarnation uint64
+	// Next is, for each partition, where the copy ended: records below it are the same in that incarnation and in this one, and an offset
+	// from there on is of a record that this one never had.
+	Next []int64
+}
+
+// IncarnationOf returns the incarnation in which the record of that offset in the topic's partition n was appended. It stays the same
+// whatever is restored later, until more than MaxPast incarnations have followed.
+func (t *Topic) IncarnationOf(n int, offset int64) uint64 {
+	for i := range t.Past {
+		if next := t.Past[i].Next; n < len(next) && offset < next[n] {
+			return t.Past[i].Incarnation
+		}
+	}
+	return t.Incarnation
+}
+
+// Holds tells whether the record of that offset in partition n of the topic's incarnation i is, or was, a record of this one.
+func (t *Topic) Holds(i uint64, n int, offset int64) bool {
+	for k := range t.Past {
+		if t.Past[k].Incarnation == i {
+			return n < len(t.Past[k].Next) && offset < t.Past[k].Next[n]
+		}
+	}
+	return i == t.Incarnation
 }
 
 // Partition returns the ID of the topic's partition n, from 0.
@@ -33,6 +64,7 @@ const (
 	MaxName       = 249      // bytes of a topic's or group's name
 	MaxSettings   = 64 << 10 // bytes of TopicSpec.Settings
 	MaxGroups     = 65536
+	MaxPast       = 16       // of Topic.Past; the oldest are forgotten
 	MaxRecord     = 8 << 20  // bytes of a record, as Record.Size counts
 	MaxEntry      = 16 << 20 // bytes of an entry, encoded
 )

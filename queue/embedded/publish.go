@@ -163,7 +163,7 @@ func (c *published) add(t *topic, bytes int) {
 }
 
 func (t *topic) position(partition int, offset int64) queue.Position {
-	return queue.NewPosition(t.Name, partition, t.Incarnation, offset)
+	return queue.NewPosition(t.Name, partition, t.IncarnationOf(partition, offset), offset)
 }
 
 // reached says what the topic's messages have when the store reached d.

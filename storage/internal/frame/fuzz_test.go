@@ -187,7 +187,7 @@ func FuzzTopic(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var topic storage.Topic
 		var err error
-		bounded(t, body, 2, func() { topic, err = frame.DecodeTopic(body) })
+		bounded(t, body, 10, func() { topic, err = frame.DecodeTopic(body) })
 		if err == nil {
 			again(t, body, topic, frame.AppendTopic, frame.DecodeTopic)
 		}

@@ -32,7 +32,7 @@ type golden struct {
 func (g *golden) encode() []byte { return assemble(g.header, g.body, seed) }
 
 func goldens() []golden {
-	return []golden{goldenBatch(), goldenCursor(), goldenTopic(), goldenGroup(), goldenPad()}
+	return []golden{goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGroup(), goldenPad()}
 }
 
 func goldenBatch() golden {
@@ -85,6 +85,19 @@ func goldenTopic() golden {
 	}
 	h := frame.Header{Kind: frame.Topic, Flags: frame.End, LSN: frame.At(1, 1), Time: 1767323045000000678}
 	return golden{"topic", h, frame.AppendTopic(nil, &want), func(_ *frame.Header, body []byte) error {
+		got, err := frame.DecodeTopic(body)
+		return differ(got, err, want)
+	}}
+}
+
+func goldenRestored() golden {
+	want := storage.Topic{
+		TopicSpec:   storage.TopicSpec{Name: "twice", Partitions: 2, Settings: []byte("x")},
+		Incarnation: 3,
+		Past:        []storage.Life{{Incarnation: 1, Next: []int64{10, 0}}, {Incarnation: 2, Next: []int64{300, 5}}},
+	}
+	h := frame.Header{Kind: frame.Topic, Flags: frame.End, LSN: frame.At(1, 1), Time: 1767323045000000678}
+	return golden{"restored", h, frame.AppendTopic(nil, &want), func(_ *frame.Header, body []byte) error {
 		got, err := frame.DecodeTopic(body)
 		return differ(got, err, want)
 	}}

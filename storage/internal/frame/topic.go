@@ -7,7 +7,7 @@ import (
 	"github.com/leatmq/leat/storage"
 )
 
-// The body of a Topic frame. A later form may list more than one incarnation, each with the offsets from which on it holds.
+// The body of a Topic frame.
 //
 //	form          1 byte: 1
 //	first         uvarint, ID of partition 0
@@ -16,6 +16,7 @@ import (
 //	sync          varint: 0 always, negative left to the system, else the interval in nanoseconds
 //	name          uvarint length, bytes
 //	settings      uvarint length, bytes
+//	past          see past.go
 const topicForm = 1
 
 // AppendTopic appends t as the body of a Topic frame.
@@ -26,7 +27,8 @@ func AppendTopic(dst []byte, t *storage.Topic) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, t.Incarnation)
 	dst = binary.AppendVarint(dst, int64(t.Strategy.Sync))
 	dst = appendBytes(dst, t.Name)
-	return appendBytes(dst, t.Settings)
+	dst = appendBytes(dst, t.Settings)
+	return appendPast(dst, t.Past)
 }
 
 // DecodeTopic reads the body of a Topic frame. What it returns shares nothing with body.
@@ -36,6 +38,7 @@ func DecodeTopic(body []byte) (storage.Topic, error) {
 	first, partitions := s.uvarint(), s.uvarint()
 	incarnation, sync := s.uint64(), s.varint()
 	name, settings := s.bytes(), s.bytes()
+	past := s.past(partitions)
 	if err := s.ends(form, topicForm); err != nil {
 		return storage.Topic{}, err
 	}
@@ -51,6 +54,7 @@ func DecodeTopic(body []byte) (storage.Topic, error) {
 		},
 		Incarnation: incarnation,
 		First:       storage.PartitionID(first),
+		Past:        past,
 	}, nil
 }
 

@@ -22,6 +22,14 @@ func drawTopic(t *rapid.T) storage.Topic {
 	topic.Strategy.Sync = rapid.SampledFrom([]storage.SyncPolicy{
 		storage.SyncAlways, storage.SyncOS, storage.SyncInterval(0), storage.SyncInterval(time.Second), math.MaxInt64, math.MinInt64,
 	}).Draw(t, "sync")
+	for range rapid.IntRange(0, storage.MaxPast).Draw(t, "past") {
+		life := storage.Life{Incarnation: rapid.Uint64().Draw(t, "earlier incarnation"), Next: make([]int64, topic.Partitions)}
+		life.Next[0] = rapid.Int64Range(0, math.MaxInt64).Draw(t, "next")
+		topic.Past = append(topic.Past, life)
+		if topic.Partitions > 100 {
+			break // enough bytes
+		}
+	}
 	if settings := rapid.SliceOfN(rapid.Byte(), 0, 500).Draw(t, "settings"); len(settings) > 0 {
 		topic.Settings = settings
 	}
@@ -55,7 +63,8 @@ func topicBody(form byte, first, partitions uint64, name, settings int) []byte {
 	p = append(p, fields(0, uint64(name))[1:]...)
 	p = append(p, strings.Repeat("n", name)...)
 	p = append(p, fields(0, uint64(settings))[1:]...)
-	return append(p, strings.Repeat("s", settings)...)
+	p = append(p, strings.Repeat("s", settings)...)
+	return append(p, 0) // no past
 }
 
 func TestTopicBodies(t *testing.T) {
@@ -80,6 +89,9 @@ func TestTopicBodies(t *testing.T) {
 		{"no name", topicBody(1, 5, 8, 0, 0), frame.ErrField},
 		{"name too long", topicBody(1, 5, 8, storage.MaxName+1, 0), frame.ErrField},
 		{"settings too long", topicBody(1, 5, 8, 4, storage.MaxSettings+1), frame.ErrField},
+		{"more than 2^16 earlier incarnations", append(topicBody(1, 5, 1, 4, 0)[:31], 0xff, 0xff, 4), frame.ErrField},
+		{"17 earlier incarnations", append(topicBody(1, 5, 1, 4, 0)[:31], append([]byte{17}, make([]byte, 17*9)...)...), frame.ErrField},
+		{"an earlier incarnation of fewer partitions", append(topicBody(1, 5, 2, 4, 0)[:31], append([]byte{1}, make([]byte, 9)...)...), frame.ErrField},
 		{"a byte too many", append(topicBody(1, 5, 8, 4, 0), 0), frame.ErrField},
 	}
 	for _, test := range tests {
