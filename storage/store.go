@@ -88,14 +88,15 @@ type Stats struct {
 
 // OpenReport is what an open found and did.
 type OpenReport struct {
-	New        bool          // the directory was empty
-	Clean      bool          // the last owner closed it
-	Entries    int64         // replayed from the journal
-	Records    int64         // in these
-	CutBytes   int64         // of a torn tail: written, never acknowledged as synced, cut
-	Leftovers  int           // files of an interrupted run, whose content is elsewhere, removed
-	Foreign    []string      // names that are not the store's, left alone
-	Raised     []PartitionID // partitions whose next offset was raised above a cursor that was ahead of it
+	New        bool           // the directory was empty
+	Clean      bool           // the last owner closed it
+	Entries    int64          // replayed from the journal
+	Records    int64          // in these
+	CutBytes   int64          // of a torn tail: written, never acknowledged as synced, cut
+	Leftovers  int            // files of an interrupted run, whose content is elsewhere, removed
+	Foreign    []string       // names that are not the store's, left alone
+	Damage     []*DamageError // of the journal, where a store was opened to be read all the same: what lies behind is not served
+	Raised     []PartitionID  // partitions whose next offset was raised above a cursor that was ahead of it
 	Took       time.Duration
 	Checkpoint int64 // sequence number of the checkpoint used
 }

@@ -29,27 +29,8 @@ func (st *Store) open() error {
 			return err
 		}
 	}
-	slots, made, foreign, err := openSlots(st.fs, base.id)
+	end, err := st.recover(base, target)
 	if err != nil {
-		return err
-	}
-	st.report.Foreign = append(st.report.Foreign, foreign...)
-	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes)
-	st.ring.slots, st.ring.made = slots, made
-	st.report.Clean, st.report.Checkpoint = base.clean, int64(base.seq)
-
-	end, err := st.verify(base)
-	if err != nil {
-		return err
-	}
-	if err := st.build(base, end, target); err != nil {
-		return err
-	}
-	st.restore(base)
-	if err := st.leftovers(base); err != nil {
-		return err
-	}
-	if err := st.replay(base, end); err != nil {
 		return err
 	}
 	if !base.clean || end.crossed {
@@ -57,6 +38,34 @@ func (st *Store) open() error {
 	}
 	st.clamp()
 	return st.begin()
+}
+
+// recover puts checkpoint and journal together in memory, and returns where the journal ended.
+func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
+	slots, made, foreign, err := openSlots(st.fs, base.id)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &storage.DamageError{File: journalDir, Reason: "the directory is missing"}
+	}
+	if err := st.bear(err); err != nil {
+		return nil, err
+	}
+	st.report.Foreign = append(st.report.Foreign, foreign...)
+	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes)
+	st.ring.slots, st.ring.made = slots, made
+	st.report.Clean, st.report.Checkpoint = base.clean, int64(base.seq)
+
+	end, err := st.verify(base)
+	if err := st.bear(err); err != nil {
+		return nil, err
+	}
+	if err := st.build(base, end, target); err != nil {
+		return nil, err
+	}
+	st.restore(base)
+	if err := st.leftovers(base); err != nil {
+		return nil, err
+	}
+	return end, st.replay(base, end)
 }
 
 // newest returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.

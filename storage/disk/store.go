@@ -21,7 +21,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/leatmq/leat/storage"
@@ -47,6 +49,8 @@ type Store struct {
 	report   storage.OpenReport
 	orphans  []segment.Found // found by an open after an unclean stop, to be removed by it
 
+	readOnly bool // nothing is ever written, and no goroutine runs
+
 	closing atomic.Bool
 	closed  chan struct{} // closed when Close has ended
 	err     error         // of Close; read after closed
@@ -57,12 +61,12 @@ type lock interface{ Close() error }
 var _ storage.Store = (*Store)(nil)
 
 // Open opens the store in dir, or makes one there if dir is missing or empty. One store has a directory at a time: storage.ErrInUse.
-// Other errors: *storage.LimitError for options, *storage.DamageError if the journal is damaged in front of what was synced,
-// storage.ErrFormat, and those of the file system. A store that does not open has changed nothing that counts.
+// Other errors: storage.ErrReadOnly if the directory is not for writing, *storage.LimitError for options, *storage.DamageError if the journal is
+// damaged in front of what was synced, storage.ErrFormat, and those of the file system. A store that does not open has changed nothing that counts.
 func Open(dir string, o Options) (*Store, error) {
 	fsys, err := osfs.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("storage: %w", err)
+		return nil, unwritable(fmt.Errorf("storage: %w", err))
 	}
 	st, err := OpenFS(fsys, o)
 	if err != nil {
@@ -73,6 +77,18 @@ func Open(dir string, o Options) (*Store, error) {
 
 // OpenFS is Open on a file system of this module, for tests. The store closes fsys if it is an io.Closer.
 func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
+	st, err := take(fsys, o, (*Store).open)
+	if err != nil {
+		return nil, unwritable(err)
+	}
+	go st.committer().run()
+	go st.keeper.run()
+	go st.lookout.run()
+	return st, nil
+}
+
+// take locks the directory and has recovery bring the store to where its last owner left it.
+func take(fsys vfs.FS, o Options, recovery func(*Store) error) (*Store, error) {
 	began := time.Now()
 	o, err := o.withDefaults()
 	if err != nil {
@@ -87,14 +103,19 @@ func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
 	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{})}
-	if err := st.open(); err != nil {
+	if err := recovery(st); err != nil {
 		return nil, errors.Join(err, st.release())
 	}
 	st.report.Took = time.Since(began)
-	go st.committer().run()
-	go st.keeper.run()
-	go st.lookout.run()
 	return st, nil
+}
+
+// unwritable adds storage.ErrReadOnly to an error that says that the directory, or what is in it, is not for writing.
+func unwritable(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w", storage.ErrReadOnly, err)
+	}
+	return err
 }
 
 // Stats implements storage.Store.
@@ -132,6 +153,10 @@ func (st *Store) Close(ctx context.Context) error {
 func (st *Store) close() {
 	defer close(st.closed)
 	st.core.Shut()
+	if st.readOnly {
+		st.err = st.release()
+		return
+	}
 	close(st.journal.quit)
 	<-st.journal.done
 	close(st.keeper.quit)

@@ -61,8 +61,10 @@ func run(names []string) error {
 
 // copyTree copies what the storage packages and their tests need.
 func copyTree(dir string) error {
-	if err := os.CopyFS(filepath.Join(dir, "storage"), os.DirFS("storage")); err != nil {
-		return err
+	for _, name := range []string{"storage", "compress"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(name)); err != nil {
+			return err
+		}
 	}
 	for _, name := range []string{"go.mod", "go.sum"} {
 		b, err := os.ReadFile(name)

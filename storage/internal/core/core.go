@@ -40,6 +40,7 @@ type Core struct {
 	cause   atomic.Pointer[storage.StoppedError]
 	gate    sync.RWMutex // held for reading while an entry is staged
 	closed  atomic.Bool  // set under gate
+	reading bool         // nothing is ever written; see ReadOnly
 
 	appended, appendedBytes atomic.Int64
 }
@@ -80,10 +81,16 @@ func (c *Core) Shut() bool {
 	return c.closed.CompareAndSwap(false, true)
 }
 
+// ReadOnly makes every write fail with storage.ErrReadOnly. Before the store serves.
+func (c *Core) ReadOnly() { c.reading = true }
+
 // Writable returns why nothing can be written, if so.
 func (c *Core) Writable() error {
-	if c.closed.Load() {
+	switch {
+	case c.closed.Load():
 		return storage.ErrClosed
+	case c.reading:
+		return storage.ErrReadOnly
 	}
 	return c.StopCause()
 }

@@ -36,8 +36,12 @@ type FS interface {
 	// SyncDir makes the entries of dir durable: creations, renames and removals since the last one.
 	SyncDir(dir string) error
 	// Lock takes the directory for one owner, in this process and all others, until the Closer is closed or the process ends. It does not
-	// wait: *HeldError if another has it. holder is written down for the message that others get, nothing more.
+	// wait: *HeldError if another has it. holder is written down for the message that others get, nothing more. A directory in which nothing
+	// can be written down for want of permission, or because its medium is read-only, is not locked: fs.ErrPermission or syscall.EROFS.
 	Lock(holder string) (io.Closer, error)
+	// LockShared takes the directory for one of any number of readers, while it has no owner: *HeldError if it has. Nothing is written, so it works
+	// where nothing can be. On Windows a directory that never had an owner is not held against one.
+	LockShared() (io.Closer, error)
 }
 
 // File is an open file. Reads and writes at different places may be concurrent; there is no file pointer.
@@ -78,8 +82,11 @@ var ErrNotRegular = errors.New("vfs: not a regular file")
 
 // HeldError is returned by Lock when the directory has an owner already.
 type HeldError struct {
-	Holder string // as the owner wrote it down; may be empty
+	Holder string // as the owner wrote it down, or Readers; may be empty
 }
+
+// Readers is the holder that Lock reports of a directory that is locked by LockShared.
+const Readers = "those who read it"
 
 func (e *HeldError) Error() string {
 	if e.Holder == "" {

@@ -186,6 +186,18 @@ func (f *FS) Lock(holder string) (io.Closer, error) {
 	return &lock{fs: f, inner: inner}, nil
 }
 
+// LockShared implements vfs.FS.
+func (f *FS) LockShared() (io.Closer, error) {
+	if err := f.try(vfs.OpLock, "."); err != nil {
+		return nil, err
+	}
+	inner, err := f.inner.LockShared()
+	if err != nil {
+		return nil, err
+	}
+	return &lock{fs: f, inner: inner}, nil
+}
+
 type lock struct {
 	fs    *FS
 	inner io.Closer

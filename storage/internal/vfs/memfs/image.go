@@ -20,7 +20,7 @@ func (f *FS) Clone(mode Mode, seed uint64) *FS {
 }
 
 func (f *FS) image(mode Mode, seed uint64) *FS {
-	image := &FS{holders: map[string]string{}, nextID: f.nextID, seq: f.seq, bounded: f.bounded, capacity: f.capacity}
+	image := &FS{holders: map[string]string{}, readers: map[string]int{}, nextID: f.nextID, seq: f.seq, bounded: f.bounded, capacity: f.capacity}
 	if mode == Everything {
 		image.root = copier{}.copy(f.root)
 		return image

@@ -10,6 +10,9 @@ import (
 // Lock implements vfs.FS. A crash releases it, as does Clone in the image that it makes.
 func (f *FS) Lock(holder string) (io.Closer, error) { return f.lock(".", holder) }
 
+// LockShared implements vfs.FS. A crash releases it, too.
+func (f *FS) LockShared() (io.Closer, error) { return f.lockShared(".") }
+
 // lock locks the directory dir, which exists.
 func (f *FS) lock(dir, holder string) (io.Closer, error) {
 	if err := f.begin(vfs.OpLock, dir); err != nil {
@@ -24,14 +27,34 @@ func (f *FS) lock(dir, holder string) (io.Closer, error) {
 	if other, held := f.holders[dir]; held {
 		return nil, &vfs.HeldError{Holder: other}
 	}
+	if f.readers[dir] > 0 {
+		return nil, &vfs.HeldError{Holder: vfs.Readers}
+	}
 	f.holders[dir] = holder
 	f.plant(node, vfs.LockName, []byte(holder))
 	return &lock{fs: f, dir: dir}, nil
 }
 
+func (f *FS) lockShared(dir string) (io.Closer, error) {
+	if err := f.begin(vfs.OpLock, dir); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.findDir(dir); err != nil {
+		return nil, pathError(vfs.OpLock, dir, err)
+	}
+	if other, held := f.holders[dir]; held {
+		return nil, &vfs.HeldError{Holder: other}
+	}
+	f.readers[dir]++
+	return &lock{fs: f, dir: dir, shared: true}, nil
+}
+
 type lock struct {
 	fs     *FS
 	dir    string
+	shared bool
 	closed bool // guarded by fs.mu
 }
 
@@ -49,6 +72,10 @@ func (l *lock) Close() error {
 		return pathError(vfs.OpUnlock, l.dir, fs.ErrClosed)
 	}
 	l.closed = true
+	if l.shared {
+		l.fs.readers[l.dir]--
+		return nil
+	}
 	delete(l.fs.holders, l.dir)
 	return nil
 }

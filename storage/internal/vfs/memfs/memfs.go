@@ -28,6 +28,7 @@ type FS struct {
 	seq      int // changes so far
 	crashed  bool
 	holders  map[string]string // of the directories that are locked
+	readers  map[string]int    // of the directories that are locked for reading
 	bounded  bool
 	capacity int64
 	failing  SyncFailure
@@ -37,7 +38,7 @@ var _ vfs.FS = (*FS)(nil)
 
 // New returns an empty file system.
 func New() *FS {
-	f := &FS{holders: map[string]string{}}
+	f := &FS{holders: map[string]string{}, readers: map[string]int{}}
 	f.root = f.newDir()
 	return f
 }

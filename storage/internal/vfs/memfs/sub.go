@@ -112,3 +112,6 @@ func (s *sub) SyncDir(dir string) error {
 
 // Lock implements vfs.FS.
 func (s *sub) Lock(holder string) (io.Closer, error) { return s.fs.lock(s.dir, holder) }
+
+// LockShared implements vfs.FS.
+func (s *sub) LockShared() (io.Closer, error) { return s.fs.lockShared(s.dir) }

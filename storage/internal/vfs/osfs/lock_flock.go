@@ -20,27 +20,60 @@ func (f *FS) Lock(holder string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
+	l := &lock{dir}
 	if err := flock(dir, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(err, dir.Close())
+		}
+		err := &vfs.HeldError{Holder: f.holder()}
+		if flock(dir, syscall.LOCK_SH|syscall.LOCK_NB) == nil { // what is written down is of an owner before
+			err.Holder = vfs.Readers
+		}
+		_ = l.Close()
+		return nil, err
+	}
+	if err := f.noteHolder(holder); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// LockShared implements vfs.FS.
+func (f *FS) LockShared() (io.Closer, error) {
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(dir, syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
 		closed := dir.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, &vfs.HeldError{Holder: f.holder()}
 		}
 		return nil, errors.Join(err, closed)
 	}
-	f.noteHolder(holder)
 	return &lock{dir}, nil
 }
 
 // noteHolder writes the note anew rather than over what is there: that might be a link to something dear. The lock is held without it too,
-// on a full disk for one.
-func (f *FS) noteHolder(holder string) {
-	_ = f.Remove(vfs.LockName)
-	h, err := f.Create(vfs.LockName)
-	if err != nil {
-		return
+// on a full disk for one; but not where nothing may ever be written.
+func (f *FS) noteHolder(holder string) error {
+	if err := f.Remove(vfs.LockName); unwritable(err) {
+		return err
 	}
-	_, _ = h.WriteAt([]byte(holder), 0)
-	_ = h.Close()
+	h, err := f.Create(vfs.LockName)
+	if unwritable(err) {
+		return err
+	}
+	if err == nil {
+		_, _ = h.WriteAt([]byte(holder), 0)
+		_ = h.Close()
+	}
+	return nil
+}
+
+// unwritable tells whether an error says that the directory is not for writing, rather than that something failed.
+func unwritable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 }
 
 // lock is the open directory that holds the flock.

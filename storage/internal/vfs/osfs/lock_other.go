@@ -12,3 +12,8 @@ import (
 func (f *FS) Lock(string) (io.Closer, error) {
 	return nil, &fs.PathError{Op: "lock", Path: f.dir, Err: errors.ErrUnsupported}
 }
+
+// LockShared returns errors.ErrUnsupported, as Lock does.
+func (f *FS) LockShared() (io.Closer, error) {
+	return f.Lock("")
+}

@@ -205,6 +205,29 @@ func testLock(t *testing.T, f vfs.FS) {
 	want(t, "unlock", again.Close(), nil)
 }
 
+func testLockShared(t *testing.T, f vfs.FS) {
+	owner, err := f.Lock("the owner")
+	want(t, "lock", err, nil)
+	_, err = f.LockShared()
+	if held := new(vfs.HeldError); !errors.As(err, &held) || held.Holder != "the owner" {
+		t.Errorf("lock shared what has an owner: got %v, want a *vfs.HeldError of it", err)
+	}
+	want(t, "unlock", owner.Close(), nil)
+	first, err := f.LockShared()
+	want(t, "lock shared", err, nil)
+	second, err := f.LockShared()
+	want(t, "lock shared again", err, nil)
+	want(t, "unlock the first", first.Close(), nil)
+	_, err = f.Lock("me")
+	if held := new(vfs.HeldError); !errors.As(err, &held) || held.Holder != vfs.Readers {
+		t.Errorf("lock what has a reader: got %v, want a *vfs.HeldError of %s", err, vfs.Readers)
+	}
+	want(t, "unlock the second", second.Close(), nil)
+	owner, err = f.Lock("me")
+	want(t, "lock after readers", err, nil)
+	want(t, "unlock", owner.Close(), nil)
+}
+
 func testNames(t *testing.T, f vfs.FS) {
 	want(t, "mkdir", f.Mkdir("a"), nil)
 	create(t, f, "a/b", "inner")

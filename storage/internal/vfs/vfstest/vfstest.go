@@ -26,6 +26,7 @@ func TestFS(t *testing.T, open func(t *testing.T) vfs.FS) {
 		{"Remove", testRemove},
 		{"SyncDir", testSyncDir},
 		{"Lock", testLock},
+		{"LockShared", testLockShared},
 		{"Names", testNames},
 		{"ReadAt", testReadAt},
 		{"WriteAt", testWriteAt},
