@@ -33,13 +33,14 @@ const (
 	OpClose
 	OpSize
 	OpTruncate
+	OpAllocate
 	OpSyncData
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"open", "create", "mkdir", "rename", "link", "remove", "list", "syncdir", "lock", "unlock",
-	"read", "write", "close", "size", "truncate", "syncdata",
+	"read", "write", "close", "size", "truncate", "allocate", "syncdata",
 }
 
 func (k Kind) String() string {
@@ -53,7 +54,7 @@ func (k Kind) String() string {
 // and after them the crash is the same.
 func (k Kind) Changes() bool {
 	switch k {
-	case OpCreate, OpMkdir, OpRename, OpLink, OpRemove, OpSyncDir, OpWrite, OpTruncate, OpSyncData:
+	case OpCreate, OpMkdir, OpRename, OpLink, OpRemove, OpSyncDir, OpWrite, OpTruncate, OpAllocate, OpSyncData:
 		return true
 	default:
 		return false

@@ -54,6 +54,9 @@ type File interface {
 	Size() (int64, error)
 	// Truncate sets the size; what is added reads as zeros.
 	Truncate(size int64) error
+	// Allocate makes the file size bytes long, if it is shorter, and sees to it that what is added has its place on the disk: writing there
+	// fails for want of space no more. It reads as zeros. Nothing of it is durable before SyncData. After an error the file may have grown.
+	Allocate(size int64) error
 	// SyncData makes what was written durable, and the size needed to read it. After an error nothing is known about what was written
 	// since the last success, and a second call must not be trusted (it may succeed and mean nothing).
 	SyncData() error

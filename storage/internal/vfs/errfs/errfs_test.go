@@ -45,6 +45,7 @@ func script(t *testing.T, f vfs.FS) []vfs.Op {
 		_, err = h.Size()
 		step(vfs.OpSize, name, err)
 		step(vfs.OpTruncate, name, h.Truncate(20))
+		step(vfs.OpAllocate, name, h.Allocate(30))
 		step(vfs.OpSyncData, name, h.SyncData())
 		step(vfs.OpClose, name, h.Close())
 	}

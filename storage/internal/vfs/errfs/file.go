@@ -51,6 +51,14 @@ func (h *file) Truncate(size int64) error {
 	return h.inner.Truncate(size)
 }
 
+// Allocate implements vfs.File.
+func (h *file) Allocate(size int64) error {
+	if err := h.fs.try(vfs.OpAllocate, h.name); err != nil {
+		return err
+	}
+	return h.inner.Allocate(size)
+}
+
 // SyncData implements vfs.File. What a sync that fails here should have written stays where it is, as nothing was asked of the inner file:
 // memfs.FailSync knows worse.
 func (h *file) SyncData() error {

@@ -49,6 +49,30 @@ func TestCapacity(t *testing.T) {
 	x.ok("write without a bound", err)
 }
 
+func TestAllocateTakesSpace(t *testing.T) {
+	x := tester{t, New()}
+	x.SetCapacity(8 * pageSize)
+	a, b := x.create("a"), x.create("b")
+	_, err := b.WriteAt(bytes.Repeat([]byte("x"), 2*pageSize), 0)
+	x.ok("write", err)
+	x.ok("allocate", a.Allocate(5*pageSize))
+	if err := b.Allocate(4 * pageSize); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("allocate more than there is: got %v, want ENOSPC", err)
+	}
+	x.ok("give it up", a.Truncate(0))
+	x.ok("allocate what was given up", b.Allocate(8*pageSize))
+	if _, err := a.WriteAt([]byte("x"), 0); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a byte more: got %v, want ENOSPC", err)
+	}
+	_, err = b.WriteAt(bytes.Repeat([]byte("y"), 6*pageSize), 2*pageSize)
+	x.ok("write where it was allocated", err)
+	x.ok("sync", b.SyncData())
+	x.ok("syncdir", x.SyncDir("."))
+	if got, err := x.Clone(SyncedOnly, 0).Contents("b"); err != nil || !bytes.Equal(got, append(bytes.Repeat([]byte("x"), 2*pageSize), bytes.Repeat([]byte("y"), 6*pageSize)...)) {
+		t.Errorf("after a crash: got %d bytes, %v", len(got), err)
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	h := (tester{t, New()}).create("a")
 	if _, err := h.WriteAt([]byte("x"), 1<<62); !errors.Is(err, syscall.EFBIG) {

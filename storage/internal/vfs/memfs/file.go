@@ -112,6 +112,28 @@ func (h *file) Truncate(size int64) error {
 	return nil
 }
 
+// Allocate implements vfs.File. Where the space ends, what there was of it is the file's.
+func (h *file) Allocate(size int64) error {
+	unlock, err := h.begin(vfs.OpAllocate)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if size > maxSize {
+		return pathError(vfs.OpAllocate, h.name, syscall.EFBIG)
+	}
+	from := h.node.live.size
+	if size <= from {
+		return nil
+	}
+	n := int64(h.fs.fits(h.node, from, int(size-from)))
+	h.node.allocate(h.fs.nextSeq(), from, n)
+	if n < size-from {
+		return pathError(vfs.OpAllocate, h.name, syscall.ENOSPC)
+	}
+	return nil
+}
+
 // SyncData implements vfs.File. A file opened for reading cannot be synced, as on Windows.
 func (h *file) SyncData() error {
 	unlock, err := h.begin(vfs.OpSyncData)

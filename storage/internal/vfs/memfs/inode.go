@@ -76,6 +76,16 @@ func (d *inode) write(seq int, p []byte, off int64) {
 	d.pending = append(d.pending, c)
 }
 
+// allocate writes n zeros at the end, off.
+func (d *inode) allocate(seq int, off, n int64) {
+	if n == 0 {
+		return
+	}
+	c := change{seq: seq, off: off, n: n}
+	c.apply(&d.live)
+	d.pending = append(d.pending, c)
+}
+
 func (d *inode) truncate(seq int, size int64) {
 	d.live.resize(size)
 	d.pending = append(d.pending, change{seq: seq, off: size, truncate: true})

@@ -145,6 +145,16 @@ func (h *file) Truncate(size int64) error {
 	})
 }
 
+// Allocate implements vfs.File. It takes no memory: there is no disk here that could be full.
+func (h *file) Allocate(size int64) error {
+	return h.edit(vfs.OpAllocate, max(size, 0), func() error {
+		if size > h.node.size {
+			h.node.truncate(size)
+		}
+		return nil
+	})
+}
+
 // Size implements vfs.File.
 func (h *file) Size() (int64, error) {
 	end, err := h.begin(vfs.OpSize)

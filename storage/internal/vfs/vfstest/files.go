@@ -77,6 +77,32 @@ func testTruncate(t *testing.T, f vfs.FS) {
 	wantSome(t, "truncate to a negative size", h.Truncate(-1))
 }
 
+func testAllocate(t *testing.T, f vfs.FS) {
+	h := create(t, f, "a", "0123")
+	want(t, "allocate", h.Allocate(100_000), nil)
+	if got := read(t, h); len(got) != 100_000 || string(got[:4]) != "0123" || !bytes.Equal(got[4:], make([]byte, len(got)-4)) {
+		t.Errorf("allocated: got %d bytes, want what there was, and zeros up to 100000", len(got))
+	}
+	want(t, "allocate less", h.Allocate(10), nil)
+	want(t, "allocate nothing", h.Allocate(0), nil)
+	if got := read(t, h); len(got) != 100_000 {
+		t.Errorf("allocating less than there is: got %d bytes, want 100000", len(got))
+	}
+	_, err := h.WriteAt([]byte("end"), 100_000-3)
+	want(t, "write at the end", err, nil)
+	want(t, "cut", h.Truncate(2), nil)
+	want(t, "allocate again", h.Allocate(8192), nil)
+	if got := read(t, h); string(got[:2]) != "01" || !bytes.Equal(got[2:], make([]byte, 8190)) {
+		t.Error("cut and allocated again: what was cut is there")
+	}
+	r, err := f.Open("a", vfs.ReadOnly)
+	want(t, "open", err, nil)
+	wantSome(t, "allocate what is open for reading", r.Allocate(1<<20))
+	want(t, "close", r.Close(), nil)
+	want(t, "close", h.Close(), nil)
+	wantSome(t, "allocate what is closed", h.Allocate(1<<20))
+}
+
 func testTwoHandles(t *testing.T, f vfs.FS) {
 	a := create(t, f, "a", "one")
 	b, err := f.Open("a", vfs.ReadWrite)

@@ -31,6 +31,7 @@ func TestFS(t *testing.T, open func(t *testing.T) vfs.FS) {
 		{"ReadAt", testReadAt},
 		{"WriteAt", testWriteAt},
 		{"Truncate", testTruncate},
+		{"Allocate", testAllocate},
 		{"TwoHandles", testTwoHandles},
 		{"ReadOnly", testReadOnly},
 		{"Closed", testClosed},
