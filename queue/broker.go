@@ -13,7 +13,7 @@ const defaultDrainTime = 10 * time.Second
 
 // Options is what every engine shares.
 type Options struct {
-	Logger    *slog.Logger  // nil: silent. Error: the store stopped. Warn: a handler panicked. Nothing else
+	Logger    *slog.Logger  // nil: silent. Error: the store stopped, or a partition cannot be read. Warn: a handler panicked. Nothing else
 	Events    Events        // nil functions are skipped
 	DrainTime time.Duration // Close's bound, and how long handlers outlive their Consume; 0: 10s
 	Needs     []Feature     // what the application cannot do without: ErrUnsupported where the engine lacks it
@@ -71,11 +71,17 @@ func New(e Engine, o Options) (*Broker, error) {
 func (b *Broker) Engine() Engine { return b.engine }
 
 // EnsureTopic creates the topic, durable on return, or returns nil if it is there with the same configuration. A
-// difference, as any other fault, is a *ConfigError that names it; nothing is changed then.
+// difference, as any other fault, is a *ConfigError that names it; nothing is changed then. What the engine cannot do is
+// ErrUnsupported.
 func (b *Broker) EnsureTopic(ctx context.Context, name string, c TopicConfig) error {
-	c = c.withDefaults()
-	if err := validateTopic(name, c, b.capabilities.MaxBytes); err != nil {
+	c, err := CheckTopic(name, c, b.capabilities.MaxBytes)
+	if err != nil {
 		return err
+	}
+	for _, f := range c.features() {
+		if err := b.can(f); err != nil {
+			return fmt.Errorf("topic %q: %w", name, err)
+		}
 	}
 	if b.closed.Load() {
 		return ErrClosed

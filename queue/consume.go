@@ -145,6 +145,13 @@ func (c *consumer) membership() Membership {
 		Revoked: func(topic string, partition int) {
 			c.b.events.Revoked(PartitionEvent{g.Name, topic, partition})
 		},
+		Missed: func(from, to Position, records int64) {
+			c.b.events.Missed(MissedEvent{g.Name, to.Topic(), to.Partition(), records, from, to})
+		},
+		Damaged: func(topic string, partition int, err error) {
+			c.b.logger.Error("a partition cannot be read", "group", g.Name, "topic", topic, "partition", partition, "cause", err)
+			c.b.events.Damaged(DamagedEvent{PartitionEvent{g.Name, topic, partition}, err})
+		},
 	}
 }
 

@@ -40,6 +40,10 @@ type Membership struct {
 	// Receive, in the goroutine of its caller, while nothing of this member is in flight if Group.Resume is set;
 	// the engine calls Group.Resume itself, then, for each partition, and moves the cursor behind the position it returned.
 	Assigned, Revoked func(topic string, partition int)
+	// Missed and Damaged, never nil, are told that messages are gone, and that a partition cannot be read on. They too run inside
+	// Receive.
+	Missed  func(from, to Position, records int64)
+	Damaged func(topic string, partition int, err error)
 }
 
 // Member is one running Consume of a group: it receives what may run now and settles it.
@@ -106,6 +110,10 @@ const (
 	CanRead             Feature = "read without a group"
 	CanResume           Feature = "resume behind a position"
 	CanCountAttempts    Feature = "count attempts across restarts"
+	CanStoreInMemory    Feature = "topics in memory"       // Durability Memory
+	CanRetain           Feature = "bounded retention"      // Retention.Age, Bytes and Records
+	CanRemoveDone       Feature = "remove what is done"    // Retention.WhenDone
+	CanKeepLatest       Feature = "keep the latest by key" // Retention.LatestByKey
 )
 
 // Grade says how well an engine does what a Feature names.

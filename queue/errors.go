@@ -25,6 +25,9 @@ var (
 	ErrLeaseLost = errors.New("queue: lease lost")
 	// ErrUnsupported: the engine cannot do what was asked for. It is returned before anything was done.
 	ErrUnsupported = errors.New("queue: not supported by the engine")
+	// ErrMixedDurability: a batch has messages of topics in memory together with others, and could not survive whole. Nothing was stored:
+	// publish them apart, or make the topic as durable as the others.
+	ErrMixedDurability = errors.New("queue: messages in memory and durable ones cannot be one batch")
 	// ErrStopped: the store stopped writing, after a failed write for instance; the cause is wrapped with it. Close the
 	// broker, mend the cause, open it again. Reading without a group goes on meanwhile.
 	ErrStopped = errors.New("queue: the store stopped writing")

@@ -11,6 +11,12 @@ type Events struct {
 	// Failed: an attempt failed and the message comes again. What our own stop cancelled is not told. It runs in the
 	// worker, before the message is given back.
 	Failed func(FailedEvent)
+	// Missed: messages that a group had not done were removed, as the topic's Retention asks for, or are lost. The group goes on behind
+	// them. It is told before those are handed out, and may be told again after a crash.
+	Missed func(MissedEvent)
+	// Damaged: a partition cannot be read on, and the group gets no more of it. The others go on; if none is left, the Consume ends with
+	// the cause.
+	Damaged func(DamagedEvent)
 	// Stopped: the store stopped writing; err is ErrStopped with its cause. It is told once, and may call Close.
 	Stopped func(err error)
 }
@@ -30,6 +36,20 @@ type FailedEvent struct {
 	After    time.Duration // until the next attempt
 }
 
+// MissedEvent tells of messages that a group never got.
+type MissedEvent struct {
+	Group, Topic string
+	Partition    int
+	Records      int64    // how many, counted one by one; those that were done before are not
+	From, To     Position // between From and, not included, To
+}
+
+// DamagedEvent tells of a partition that cannot be read.
+type DamagedEvent struct {
+	PartitionEvent
+	Err error // what is damaged, and what to do
+}
+
 // filled returns e with functions that do nothing in place of nil.
 func (e Events) filled() Events {
 	if e.Assigned == nil {
@@ -40,6 +60,12 @@ func (e Events) filled() Events {
 	}
 	if e.Failed == nil {
 		e.Failed = func(FailedEvent) {}
+	}
+	if e.Missed == nil {
+		e.Missed = func(MissedEvent) {}
+	}
+	if e.Damaged == nil {
+		e.Damaged = func(DamagedEvent) {}
 	}
 	if e.Stopped == nil {
 		e.Stopped = func(error) {}

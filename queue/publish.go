@@ -37,7 +37,8 @@ func (b *Broker) Publish(ctx context.Context, m Message) (Receipt, error) {
 }
 
 // PublishBatch stores all of ms or none, over topics and partitions, and returns a receipt for each when the durability of
-// the strictest topic is reached. Errors are those of Publish, and ErrUnsupported where the engine cannot do so.
+// the strictest topic is reached. Errors are those of Publish, ErrMixedDurability for topics in memory together with others, and
+// ErrUnsupported where the engine cannot do so.
 func (b *Broker) PublishBatch(ctx context.Context, ms ...Message) ([]Receipt, error) {
 	if err := b.mayPublish(ctx); err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ type TopicStats struct {
 	PublishedBytes int64 // of their keys, values and headers
 }
 
-// GroupStats counts one group over all its members. Ready, InFlight and Waiting together are its lag.
+// GroupStats counts one group over all its members. Ready, InFlight and Waiting together are its lag, in which what was removed does not
+// count.
 type GroupStats struct {
 	Name      string
 	Members   int
@@ -30,6 +31,7 @@ type GroupStats struct {
 	Delivered int64  // hand-overs since open
 	Done      int64  // since open
 	Failed    int64  // attempts, since open
+	Missed    int64  // removed before they were done, or lost, since open
 	Idle      string // why nothing runs though something is ready; "" if that is not so
 }
 

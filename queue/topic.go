@@ -23,6 +23,7 @@ type TopicConfig struct {
 	Durability Durability    // what a publish waits for; 0: Synced
 	SyncEvery  time.Duration // for Interval only; 0: 1s
 	MaxBytes   int           // of key, value and headers of one message together; 0: 1 MiB
+	Retention  Retention     // what may be removed; zero: nothing
 }
 
 func (c TopicConfig) withDefaults() TopicConfig {
@@ -41,6 +42,22 @@ func (c TopicConfig) withDefaults() TopicConfig {
 	return c
 }
 
+// CheckTopic returns c with its defaults filled in, or a *ConfigError with all that is wrong with it or the name. maxBytes is the engine's
+// limit, 0 for none. It is for engines that have an EnsureTopic of their own besides the Broker's.
+func CheckTopic(name string, c TopicConfig, maxBytes int) (TopicConfig, error) {
+	c = c.withDefaults()
+	return c, validateTopic(name, c, maxBytes)
+}
+
+// features lists what an engine must be able to for c.
+func (c TopicConfig) features() []Feature {
+	fs := c.Retention.features()
+	if c.Durability == Memory {
+		fs = append(fs, CanStoreInMemory)
+	}
+	return fs
+}
+
 // validateTopic judges c with its defaults filled in. maxBytes is the engine's limit; 0 is none.
 func validateTopic(name string, c TopicConfig, maxBytes int) error {
 	f := faults{subject: "topic " + strconv.Quote(name)}
@@ -50,6 +67,7 @@ func validateTopic(name string, c TopicConfig, maxBytes int) error {
 	f.check(c.Durability == Interval || c.SyncEvery == 0, "SyncEvery", c.SyncEvery, "only with Durability Interval")
 	f.check(c.SyncEvery >= 0, "SyncEvery", c.SyncEvery, "not negative")
 	f.check(c.MaxBytes > 0, "MaxBytes", c.MaxBytes, "not negative")
+	c.Retention.check(&f)
 	f.check(maxBytes <= 0 || c.MaxBytes <= maxBytes, "MaxBytes", c.MaxBytes, fmt.Sprintf("the engine's limit is %d", maxBytes))
 	return f.err()
 }
@@ -57,20 +75,21 @@ func validateTopic(name string, c TopicConfig, maxBytes int) error {
 // Differences names each field in which two configurations, defaults filled in, are not the same. It is for engines,
 // whose EnsureTopic returns them in a *ConfigError.
 func Differences(have, want TopicConfig) []Fault {
-	const rule = "EnsureTopic does not change a topic"
 	var fs []Fault
-	if have.Partitions != want.Partitions {
-		fs = append(fs, Fault{"Partitions", strconv.Itoa(have.Partitions), strconv.Itoa(want.Partitions), rule})
+	compare := func(field string, have, want any) {
+		if have != want {
+			fs = append(fs, Fault{field, fmt.Sprint(have), fmt.Sprint(want), "EnsureTopic does not change a topic"})
+		}
 	}
-	if have.Durability != want.Durability {
-		fs = append(fs, Fault{"Durability", have.Durability.String(), want.Durability.String(), rule})
-	}
-	if have.SyncEvery != want.SyncEvery {
-		fs = append(fs, Fault{"SyncEvery", have.SyncEvery.String(), want.SyncEvery.String(), rule})
-	}
-	if have.MaxBytes != want.MaxBytes {
-		fs = append(fs, Fault{"MaxBytes", strconv.Itoa(have.MaxBytes), strconv.Itoa(want.MaxBytes), rule})
-	}
+	compare("Partitions", have.Partitions, want.Partitions)
+	compare("Durability", have.Durability, want.Durability)
+	compare("SyncEvery", have.SyncEvery, want.SyncEvery)
+	compare("MaxBytes", have.MaxBytes, want.MaxBytes)
+	compare("Retention.Age", have.Retention.Age, want.Retention.Age)
+	compare("Retention.Bytes", have.Retention.Bytes, want.Retention.Bytes)
+	compare("Retention.Records", have.Retention.Records, want.Retention.Records)
+	compare("Retention.WhenDone", have.Retention.WhenDone, want.Retention.WhenDone)
+	compare("Retention.LatestByKey", have.Retention.LatestByKey, want.Retention.LatestByKey)
 	return fs
 }
 

@@ -42,6 +42,8 @@ func TestTopicFaults(t *testing.T) {
 		{"no/slash", TopicConfig{Partitions: -1, Durability: 9, SyncEvery: 1, MaxBytes: -1}, []string{"Name", "Partitions", "Durability", "SyncEvery", "MaxBytes"}},
 		{"t", TopicConfig{Partitions: MaxPartitions + 1, Durability: Interval, SyncEvery: -1, MaxBytes: 2<<20 + 1}, []string{"Partitions", "SyncEvery", "MaxBytes"}},
 		{"t", TopicConfig{SyncEvery: 1}, []string{"SyncEvery"}},
+		{"t", TopicConfig{Retention: Retention{Age: -1, Bytes: -1, Records: -1, WhenDone: true, LatestByKey: true}},
+			[]string{"Retention.Age", "Retention.Bytes", "Retention.Records", "Retention.LatestByKey"}},
 	} {
 		err := validateTopic(c.name, c.config.withDefaults(), 2<<20)
 		if got := faultFields(err); !reflect.DeepEqual(got, c.fields) {
@@ -68,18 +70,64 @@ func TestDifferencesNamesEveryField(t *testing.T) {
 	if fs := Differences(have, have); fs != nil {
 		t.Errorf("the same configuration differs: %v", fs)
 	}
-	for i := range reflect.TypeFor[TopicConfig]().NumField() {
+	fields := 0
+	var change func(prefix string, at func(*TopicConfig) reflect.Value)
+	change = func(prefix string, at func(*TopicConfig) reflect.Value) {
 		want := have
-		switch f := reflect.ValueOf(&want).Elem().Field(i); f.Kind() {
-		case reflect.Int, reflect.Int64:
-			f.SetInt(f.Int() + 1)
-		case reflect.Uint8:
-			f.SetUint(f.Uint() - 1)
+		typ := at(&want).Type()
+		for i := range typ.NumField() {
+			want, field := have, prefix+typ.Field(i).Name
+			switch f := at(&want).Field(i); f.Kind() {
+			case reflect.Int, reflect.Int64:
+				f.SetInt(f.Int() + 1)
+			case reflect.Uint8:
+				f.SetUint(f.Uint() - 1)
+			case reflect.Bool:
+				f.SetBool(!f.Bool())
+			case reflect.Struct:
+				change(field+".", func(c *TopicConfig) reflect.Value { return at(c).Field(i) })
+				continue
+			}
+			fields++
+			fs := Differences(have, want)
+			if len(fs) != 1 || fs[0].Field != field || fs[0].Have == fs[0].Want {
+				t.Errorf("%s differs, and the faults are %v", field, fs)
+			}
 		}
-		field := reflect.TypeFor[TopicConfig]().Field(i).Name
-		fs := Differences(have, want)
-		if len(fs) != 1 || fs[0].Field != field || fs[0].Have == fs[0].Want {
-			t.Errorf("%s differs, and the faults are %v", field, fs)
+	}
+	change("", func(c *TopicConfig) reflect.Value { return reflect.ValueOf(c).Elem() })
+	if fields != 9 {
+		t.Errorf("%d fields were changed", fields)
+	}
+}
+
+func TestRetentionInWords(t *testing.T) {
+	for want, r := range map[string]Retention{
+		"everything":                   {},
+		"1h0m0s, 5 bytes, 7 records":   {Age: time.Hour, Bytes: 5, Records: 7},
+		"until done":                   {WhenDone: true},
+		"1m0s, the latest of each key": {Age: time.Minute, LatestByKey: true},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("%+v: %q, want %q", r, got, want)
+		}
+	}
+}
+
+// TestTopicFeatures: what an engine cannot do with a topic is refused before it is asked.
+func TestTopicFeatures(t *testing.T) {
+	for _, c := range []struct {
+		config TopicConfig
+		want   []Feature
+	}{
+		{TopicConfig{}, nil},
+		{TopicConfig{Durability: Memory}, []Feature{CanStoreInMemory}},
+		{TopicConfig{Retention: Retention{Age: 1, WhenDone: true}}, []Feature{CanRetain, CanRemoveDone}},
+		{TopicConfig{Retention: Retention{Bytes: 1}}, []Feature{CanRetain}},
+		{TopicConfig{Retention: Retention{Records: 1, LatestByKey: true}, Durability: Memory}, []Feature{CanRetain, CanKeepLatest, CanStoreInMemory}},
+	} {
+		if got := c.config.features(); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%+v needs %v, want %v", c.config, got, c.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/leatmq/leat/compress"
@@ -71,3 +72,14 @@ const (
 	RefuseNew  Overflow = iota // Append returns ErrFull
 	DropOldest                 // the oldest records go, done or not; groups that miss them are told
 )
+
+// String returns the name of the constant.
+func (o Overflow) String() string {
+	switch o {
+	case RefuseNew:
+		return "RefuseNew"
+	case DropOldest:
+		return "DropOldest"
+	}
+	return fmt.Sprintf("Overflow(%d)", uint8(o))
+}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ const headerRoom = 1 << 10
 // WaitIdle alone), then one of mu, flusher.mu, changes.mu and the store's own.
 type engine struct {
 	store     storage.Store
-	memory    bool // receipts say Memory
+	features  map[queue.Feature]queue.Grade
 	began     time.Time
 	publishes sync.Pool // of *publish
 	flusher   flusher
@@ -34,12 +35,12 @@ type engine struct {
 
 func newEngine(s storage.Store, memory bool) *engine {
 	e := &engine{
-		store:  s,
-		memory: memory,
-		began:  time.Now(),
-		closed: make(chan struct{}),
-		topics: map[string]*topic{},
-		groups: map[string]*group{},
+		store:    s,
+		features: featuresOf(memory),
+		began:    time.Now(),
+		closed:   make(chan struct{}),
+		topics:   map[string]*topic{},
+		groups:   map[string]*group{},
 	}
 	e.publishes.New = func() any { return &publish{batchOf: map[storage.PartitionID]int32{}} }
 	e.flusher.init(e)
@@ -55,13 +56,40 @@ func (e *engine) now() time.Duration { return time.Since(e.began) }
 
 // Capabilities implements queue.Engine.
 func (e *engine) Capabilities() queue.Capabilities {
-	features := map[queue.Feature]queue.Grade{}
+	return queue.Capabilities{Name: "embedded", MaxBytes: storage.MaxRecord - headerRoom, Features: e.features}
+}
+
+// featuresOf lists what the engine can do over a store in memory, or on disk.
+func featuresOf(memory bool) map[queue.Feature]queue.Grade {
+	all := map[queue.Feature]queue.Grade{}
 	for _, f := range []queue.Feature{
 		queue.CanOrderByKey, queue.CanOrderByPartition, queue.CanShare, queue.CanBatch, queue.CanRead, queue.CanResume, queue.CanCountAttempts,
 	} {
-		features[f] = queue.Grade{}
+		all[f] = queue.Grade{}
 	}
-	return queue.Capabilities{Name: "embedded", MaxBytes: storage.MaxRecord - headerRoom, Features: features}
+	if memory {
+		all[queue.CanStoreInMemory] = queue.Grade{}
+	}
+	return all
+}
+
+// supports refuses a strategy that the store cannot keep.
+func (e *engine) supports(s *storage.Strategy) error {
+	k := &s.Cleanup
+	for _, need := range []struct {
+		set bool
+		f   queue.Feature
+	}{
+		{s.Level == storage.MemoryOnly, queue.CanStoreInMemory},
+		{k.MaxAge > 0 || k.MaxBytes > 0 || k.MaxRecords > 0, queue.CanRetain},
+		{k.WhenDone, queue.CanRemoveDone},
+		{k.LatestByKey, queue.CanKeepLatest},
+	} {
+		if _, ok := e.features[need.f]; need.set && !ok {
+			return fmt.Errorf("%w: %s", queue.ErrUnsupported, need.f)
+		}
+	}
+	return nil
 }
 
 // Done implements queue.Engine.

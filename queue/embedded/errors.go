@@ -21,10 +21,14 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", queue.ErrIndeterminate, err)
 	case errors.As(err, &stopped):
 		return fmt.Errorf("%w: %w", queue.ErrStopped, err)
-	case errors.Is(err, storage.ErrFull):
+	case errors.Is(err, storage.ErrFull), errors.Is(err, storage.ErrNoSpace):
 		return fmt.Errorf("%w: %w", queue.ErrFull, err)
 	case errors.As(err, &tooLarge):
 		return fmt.Errorf("%w: %w", queue.ErrTooLarge, err)
+	case errors.Is(err, storage.ErrMixedDurability):
+		return fmt.Errorf("%w: %w", queue.ErrMixedDurability, err)
+	case errors.Is(err, storage.ErrReadOnly):
+		return fmt.Errorf("%w: %w", queue.ErrUnsupported, err)
 	case errors.Is(err, storage.ErrClosed):
 		return fmt.Errorf("%w: %w", queue.ErrClosed, err)
 	case errors.Is(err, storage.ErrNotFound):

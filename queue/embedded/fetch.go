@@ -1,33 +1,36 @@
 package embedded
 
 import (
-	"fmt"
-
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage"
 )
 
-// fetch reads the partition that is next. It is called with g.mu held and returns with it held; meanwhile it is not. Others may
+// fetch reads the partition that is next, for m. It is called with g.mu held and returns with it held; meanwhile it is not. Others may
 // read other partitions at the same time.
-func (f *feed) fetch(g *group) {
-	p := f.nextUnread()
+func (f *feed) fetch(m *member) {
+	g, p := m.group, f.nextUnread()
 	p.unread, p.reading = false, true // before the read: what is stored during it is news again
 	from, epoch, buffer := p.window.Next(), p.epoch, g.buffer()
 	g.mu.Unlock()
-	records, next, more, err := g.engine.read(buffer, p.id, from)
+	got, err := g.engine.read(buffer, p.id, from)
 	g.mu.Lock()
-	p.reading = false
+	if err == nil && got.first > from && epoch == p.epoch {
+		err = p.skip(m, got.first)
+	}
 	switch {
-	case err != nil:
-		g.stop(fmt.Errorf("queue: group %q reading %s/%d: %w", g.name, p.topic.Name, p.number, translate(err)))
+	case err != nil && epoch == p.epoch:
+		p.breakOff(m, err)
 	case epoch != p.epoch:
 		p.unread = true
 	default:
-		p.unread = p.unread || more
-		p.add(records, next)
+		p.unread = p.unread || got.more
+		if p.add(got.records, got.next) && !got.more {
+			p.reached(m, got.total)
+		}
 		g.arm()
 	}
-	g.keep(records)
+	p.reading = false
+	g.keep(got.records)
 	p.offer()
 	switch p.feed {
 	case nil:
@@ -38,13 +41,44 @@ func (f *feed) fetch(g *group) {
 	}
 }
 
-func (e *engine) read(dst []storage.Record, p storage.PartitionID, from int64) (rs []storage.Record, next int64, more bool, err error) {
-	rs, next, err = e.store.Read(dst, p, from, readBytes)
-	if err != nil || len(rs) == 0 {
-		return rs, next, false, err
+// piece is what one read found.
+type piece struct {
+	records []storage.Record
+	next    int64
+	first   int64 // of the partition: above from if what was there is gone
+	more    bool
+	total   int64 // records ever stored, the last of these included, if there are no more
+}
+
+// read reads from an offset on. If there was something that has been removed, it says so, and reads what is behind it.
+func (e *engine) read(dst []storage.Record, p storage.PartitionID, from int64) (piece, error) {
+	for {
+		b, err := e.store.Bounds(p) // before the read, so that it counts nothing that the read does not see
+		if err != nil {
+			return piece{records: dst}, err
+		}
+		start := max(from, b.First)
+		rs, next, err := e.store.Read(dst, p, start, readBytes)
+		if err != nil {
+			return piece{records: rs}, err
+		}
+		got := piece{records: rs, next: next, first: b.First, more: len(rs) > 0 && next < b.Next, total: b.Records}
+		if len(rs) == 0 || rs[0].Offset > start {
+			again, err := e.store.Bounds(p)
+			if err != nil {
+				return piece{records: rs}, err
+			}
+			if again.First > start { // it was removed meanwhile
+				clear(rs)
+				dst = rs[:0]
+				continue
+			}
+		}
+		for i := len(rs) - 1; i >= 0 && rs[i].Offset >= b.Next; i-- {
+			got.total++ // stored since
+		}
+		return got, nil
 	}
-	b, err := e.store.Bounds(p)
-	return rs, next, next < b.Next, err
 }
 
 // What a group keeps to read into, in slices and in records of each.
@@ -91,18 +125,15 @@ func (g *group) mayRead() bool {
 	return queued.Items < groupRecords && queued.Bytes < groupBytes
 }
 
-// reload reads again what handlers had before, since its bytes were theirs to change.
-func (e *engine) reload(h *queue.Handover, p storage.PartitionID) error {
+// reload reads again what handlers had before, since its bytes were theirs to change. It is false if it is gone.
+func (e *engine) reload(h *queue.Handover, p storage.PartitionID) (there bool, err error) {
 	offset, _ := h.Position.Offset()
 	rs, _, err := e.store.Read(nil, p, offset, 1)
-	if err != nil {
-		return translate(err)
-	}
-	if len(rs) == 0 || rs[0].Offset != offset {
-		return fmt.Errorf("%w: the record at %s, which was there", queue.ErrNotFound, h.Position)
+	if err != nil || len(rs) == 0 || rs[0].Offset != offset {
+		return false, err
 	}
 	h.Key, h.Value, h.Headers = rs[0].Key, rs[0].Value, decodeHeaders(rs[0].Headers)
-	return nil
+	return true, nil
 }
 
 func decodeHeaders(encoded storage.Headers) queue.Headers {

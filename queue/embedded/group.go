@@ -22,23 +22,23 @@ type group struct {
 	setup  chan struct{} // holds a token while nobody joins
 
 	mu      sync.Mutex
-	err     error                                   // guarded by mu; why nothing is handed out any more
-	members []*member                               // guarded by mu
-	topics  []string                                // guarded by mu; sorted; of the members, or of the last that there were
-	order   queue.Order                             // guarded by mu; the same
-	known   map[storage.PartitionID]*partition      // guarded by mu; all that were ever joined
-	active  []*partition                            // guarded by mu; of topics: the first of each topic, the second of each, ...
-	set     *lanes.Set[message]                     // guarded by mu
-	shared  feed                                    // guarded by mu; of all members, if Unordered
-	ahead   lanes.Count                             // guarded by mu; how far ByPartition reads ahead in a partition
-	spare   []*receiver                             // guarded by mu; to be used again
-	buffers [][]storage.Record                      // guarded by mu; the same
-	dirty   []*partition                            // guarded by mu; with cursors to be written
-	revoked []revocation                            // guarded by mu; to be told
-	dormant []storage.Cursor                        // guarded by mu; what the store had before the first Join, once somebody asked
-	asked   bool                                    // guarded by mu; dormant is filled
-	out     int                                     // guarded by mu; messages in flight
-	counts  struct{ delivered, done, failed int64 } // guarded by mu
+	err     error                                           // guarded by mu; why nothing is handed out any more
+	members []*member                                       // guarded by mu
+	topics  []string                                        // guarded by mu; sorted; of the members, or of the last that there were
+	order   queue.Order                                     // guarded by mu; the same
+	known   map[storage.PartitionID]*partition              // guarded by mu; all that were ever joined
+	active  []*partition                                    // guarded by mu; of topics: the first of each topic, the second of each, ...
+	set     *lanes.Set[message]                             // guarded by mu
+	shared  feed                                            // guarded by mu; of all members, if Unordered
+	ahead   lanes.Count                                     // guarded by mu; how far ByPartition reads ahead in a partition
+	spare   []*receiver                                     // guarded by mu; to be used again
+	buffers [][]storage.Record                              // guarded by mu; the same
+	dirty   []*partition                                    // guarded by mu; with cursors to be written
+	revoked []revocation                                    // guarded by mu; to be told
+	dormant []storage.Cursor                                // guarded by mu; what the store had before the first Join, once somebody asked
+	asked   bool                                            // guarded by mu; dormant is filled
+	out     int                                             // guarded by mu; messages in flight
+	counts  struct{ delivered, done, failed, missed int64 } // guarded by mu
 
 	watcher *storage.Watcher
 	news    []storage.PartitionID // guarded by mu; for notice

@@ -62,17 +62,33 @@ func join(t *testing.T, b *queue.Broker, g queue.Group) *testMember {
 		g.InFlightBytes = 64 << 20
 	}
 	m := &testMember{t: t}
-	member, err := b.Engine().Join(t.Context(), queue.Membership{
-		Group:    g,
-		Assigned: func(topic string, p int) { m.note("+", topic, p) },
-		Revoked:  func(topic string, p int) { m.note("-", topic, p) },
-	})
+	member, err := b.Engine().Join(t.Context(), m.membership(g))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.Member = member
 	t.Cleanup(m.leave)
 	return m
+}
+
+// membership has m note what it is told.
+func (m *testMember) membership(g queue.Group) queue.Membership {
+	return queue.Membership{
+		Group:    g,
+		Assigned: func(topic string, p int) { m.note("+", topic, p) },
+		Revoked:  func(topic string, p int) { m.note("-", topic, p) },
+		Missed: func(from, to queue.Position, n int64) {
+			a, _ := from.Offset()
+			z, _ := to.Offset()
+			m.note(fmt.Sprintf("missed %d from %d to %d of ", n, a, z), to.Topic(), to.Partition())
+		},
+		Damaged: func(topic string, p int, _ error) { m.note("damaged ", topic, p) },
+	}
+}
+
+// contextFor returns one that ends after d, of the bubble's time if the test runs in one.
+func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
 }
 
 // testMember is a member that a test drives step by step.

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/queue/internal/frontier"
 	"github.com/leatmq/leat/storage"
 )
 
@@ -42,10 +44,15 @@ func (c *changes) wait() <-chan struct{} {
 	return c.next
 }
 
+// lookAgain is how often WaitIdle looks at what nobody tells of: records that were removed before a group without members got them.
+const lookAgain = time.Second
+
 // WaitIdle implements queue.EngineWaiter.
 func (e *engine) WaitIdle(ctx context.Context, names ...string) error {
 	e.changes.waiting.Add(1)
 	defer e.changes.waiting.Add(-1)
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
 	for {
 		changed := e.changes.wait()
 		busy := e.busy(names)
@@ -54,6 +61,7 @@ func (e *engine) WaitIdle(ctx context.Context, names ...string) error {
 		}
 		select {
 		case <-changed:
+		case <-again.C:
 		case <-ctx.Done():
 			if busy = e.busy(names); busy == "" { // what it was may be long ago
 				return nil
@@ -108,12 +116,12 @@ type backlog struct{ lag, ready, inFlight, waiting int64 }
 func (g *group) backlog() backlog {
 	var b backlog
 	if g.known == nil {
-		for _, c := range g.before() {
-			b.lag += g.engine.lag(c.Partition, c.Passed)
+		for i := range g.before() {
+			b.lag += g.engine.lagOf(&g.dormant[i])
 		}
 	}
 	for _, p := range g.active {
-		b.lag += g.engine.lag(p.id, p.window.Passed())
+		b.lag += p.lag()
 	}
 	b.inFlight = int64(g.out)
 	if g.set != nil {
@@ -123,12 +131,29 @@ func (g *group) backlog() backlog {
 	return b
 }
 
-func (e *engine) lag(p storage.PartitionID, passed int64) int64 {
-	b, err := e.store.Bounds(p)
+// lag counts what the group is not done with, removed records not counted.
+func (p *partition) lag() int64 {
+	e := p.group.engine
+	b, err := e.store.Bounds(p.id)
 	if err != nil {
-		return 0 // the store is closed
+		return 0 // the store is closed, or the topic deleted
 	}
-	return max(0, b.Records-passed)
+	w := &p.window
+	gone := e.removed(p.id, b.First, w.Next(), w.Passed(), w.Open(), w.Ahead())
+	return max(0, b.Records-w.Passed()-gone)
+}
+
+// lagOf is lag of a cursor that nobody has taken up.
+func (e *engine) lagOf(c *storage.Cursor) int64 {
+	b, err := e.store.Bounds(c.Partition)
+	if err != nil {
+		return 0
+	}
+	var done []frontier.Range
+	if b.First > c.Floor {
+		done = ranges(c.Done)
+	}
+	return max(0, b.Records-c.Passed-e.removed(c.Partition, b.First, c.Floor, c.Passed, 0, done))
 }
 
 // before returns the cursors of a group that nobody joined in this process.
@@ -140,7 +165,7 @@ func (g *group) before() []storage.Cursor {
 	for _, t := range g.engine.store.Topics() {
 		for n := range t.Partitions {
 			if c, ok := g.engine.store.Cursor(g.id, t.Partition(n)); ok {
-				g.dormant = append(g.dormant, storage.Cursor{Partition: c.Partition, Passed: c.Passed})
+				g.dormant = append(g.dormant, storage.Cursor{Partition: c.Partition, Floor: c.Floor, Passed: c.Passed, Done: c.Done})
 			}
 		}
 	}
@@ -156,6 +181,8 @@ func (g *group) idleReason(b backlog) string {
 		return "no members"
 	case g.resuming():
 		return "resuming"
+	case b.inFlight == 0 && g.broken() != nil:
+		return "damaged: " + g.broken().Error()
 	case b.inFlight > 0 && b.ready > 0 && g.allFull():
 		return "in flight full"
 	case b.inFlight > 0:

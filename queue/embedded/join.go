@@ -70,6 +70,7 @@ func (g *group) prepare(ctx context.Context, want *queue.Group, topics []*topic)
 			return nil, err
 		}
 		p.window.Restore(&s)
+		p.sure = s.Floor
 		if !stored {
 			first.Cursors = append(first.Cursors, storage.Cursor{Group: g.id, Partition: p.id, Floor: s.Floor, Passed: s.Passed})
 		}
@@ -112,14 +113,19 @@ func (g *group) cursor(p *partition, start queue.Start) (s frontier.State, store
 		s, err = e.begin(p.topic, p.number, start)
 		return s, false, err
 	}
-	s = frontier.State{Floor: c.Floor, Passed: c.Passed}
-	for _, r := range c.Done {
-		s.Done = append(s.Done, frontier.Range(r))
-	}
+	s = frontier.State{Floor: c.Floor, Passed: c.Passed, Done: ranges(c.Done)}
 	for _, f := range c.Failed {
 		s.Failed = append(s.Failed, frontier.Failure(f))
 	}
 	return s, true, nil
+}
+
+func ranges(done []storage.Range) []frontier.Range {
+	var rs []frontier.Range
+	for _, r := range done {
+		rs = append(rs, frontier.Range(r))
+	}
+	return rs
 }
 
 // enlist makes m a member. The caller holds g.setup, so nobody joined since prepare.
@@ -182,6 +188,7 @@ func (g *group) begin(m *member, topics []*topic) error {
 	// Neighbours are of different topics, so that each member gets some of each.
 	slices.SortStableFunc(g.active, func(a, b *partition) int { return a.number - b.number })
 	for _, p := range g.active {
+		p.broken = nil
 		if err := p.follow(); err != nil {
 			g.end()
 			return translate(err)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/queue/internal/lanes"
-	"github.com/leatmq/leat/storage"
 )
 
 // member is a queue.Member: a slot of its group's dispatcher.
@@ -40,26 +39,30 @@ func newMember(g *group, m queue.Membership) *member {
 func (m *member) Receive(ctx context.Context, dst []queue.Handover, limits queue.ReceiveLimits) (int, error) {
 	g := m.group
 	g.mu.Lock()
-	r := g.receiver()
-	n, err := m.receive(ctx, r, dst, limits)
-	if err != nil {
-		m.feed.wake(0) // what this call was woken for is for another
-		m.unblock()
-	}
-	if len(r.later) == 0 {
-		g.release(r)
-		g.mu.Unlock()
-		return n, err
-	}
-	g.mu.Unlock()
-	if err = m.complete(r.later); err != nil {
-		m.giveUp(dst[:n], err)
-		n = 0
-	}
-	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.release(r)
-	return n, err
+	r := g.receiver()
+	defer g.release(r)
+	for {
+		n, err := m.receive(ctx, r, dst, limits)
+		if err != nil {
+			m.feed.wake(0) // what this call was woken for is for another
+			m.unblock()
+			return n, err
+		}
+		if len(r.later) == 0 {
+			return n, nil
+		}
+		g.mu.Unlock()
+		m.complete(r.later)
+		g.mu.Lock()
+		if n = m.sort(dst[:n], r.later); n > 0 {
+			clear(r.later)
+			r.later = r.later[:0]
+			return n, nil
+		}
+		clear(r.later)
+		r.later = r.later[:0]
+	}
 }
 
 // receive waits until it can fill something of dst. It is called with g.mu held and returns with it held.
@@ -80,7 +83,7 @@ func (m *member) receive(ctx context.Context, r *receiver, dst []queue.Handover,
 			g.unblock(m)
 			return n, nil
 		case len(f.unread) > 0 && g.mayRead():
-			f.fetch(g)
+			f.fetch(m)
 		case f.turns.Lanes() > 0:
 			m.wait(ctx, r, &f.idle, r.lingering(limits.Linger))
 		default:
@@ -211,7 +214,7 @@ func (m *member) handOver(it *lanes.Item[message], h *queue.Handover, r *receive
 	msg := &it.Value
 	p, rec := msg.partition, &msg.record
 	if msg.reload || len(rec.Headers) > 0 {
-		r.later = append(r.later, later{h, p.id, rec.Headers, msg.reload})
+		r.later = append(r.later, later{handover: h, partition: p, headers: rec.Headers, reload: msg.reload})
 	}
 	*h = queue.Handover{
 		Record: queue.Record{
@@ -239,34 +242,4 @@ func (m *member) token(it *lanes.Item[message]) *token {
 	t.member, t.item = m, it
 	it.Value.token = t
 	return t
-}
-
-// later is what a hand-over still needs, and needs no lock for.
-type later struct {
-	handover  *queue.Handover
-	partition storage.PartitionID
-	headers   storage.Headers
-	reload    bool
-}
-
-func (m *member) complete(ls []later) error {
-	for _, l := range ls {
-		if !l.reload {
-			l.handover.Headers = decodeHeaders(l.headers)
-		} else if err := m.group.engine.reload(l.handover, l.partition); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// giveUp stops the group, for a record that cannot be read.
-func (m *member) giveUp(hs []queue.Handover, err error) {
-	ss := make([]queue.Settlement, len(hs))
-	for i := range hs {
-		ss[i] = queue.Settlement{Handle: hs[i].Handle, Outcome: queue.SettleRelease}
-	}
-	m.group.fail(err)
-	m.Settle(context.Background(), ss)
-	clear(hs)
 }

@@ -37,6 +37,8 @@ type partition struct {
 	listed  bool  // in feed.unread
 	reading bool  // a receiver reads
 	unwatch func()
+	broken  error // why it cannot be read on, and is not offered any more
+	sure    int64 // below which nothing is missing that was not told
 
 	owner    *member // that has it, or is taking it over
 	heir     *member // that is to get it when owner is done with it
@@ -64,6 +66,9 @@ type token struct {
 
 // attach lets f have the partition.
 func (p *partition) attach(f *feed) {
+	if p.broken != nil {
+		return
+	}
 	p.feed = f
 	p.lanes.Give(&f.turns)
 	p.offer()
@@ -99,16 +104,17 @@ func (p *partition) room() bool {
 	return queued.Items < p.group.ahead.Items && queued.Bytes < p.group.ahead.Bytes
 }
 
-// add takes in what was read from window.Next up to next, as far as there is room.
-func (p *partition) add(rs []storage.Record, next int64) {
+// add takes in what was read from window.Next up to next, as far as there is room. It is true if that was all.
+func (p *partition) add(rs []storage.Record, next int64) bool {
 	for i := range rs {
 		if p.window.Len() >= windowRecords {
 			p.unread = true
-			return
+			return false
 		}
 		p.addRecord(&rs[i])
 	}
 	p.window.Advance(next)
+	return true
 }
 
 func (p *partition) addRecord(r *storage.Record) {
@@ -154,6 +160,7 @@ func (p *partition) restart(s *frontier.State) {
 	p.epoch++
 	p.lanes.Clear()
 	p.window.Restore(s)
+	p.sure = s.Floor
 	p.unread = true
 	p.touch()
 }

@@ -30,14 +30,17 @@ func (e *engine) Publish(ctx context.Context, ms []queue.Message, rs []queue.Rec
 	defer p.giveBack(e)
 	var t *topic
 	for i := range ms {
-		var err error
-		t, err = e.admit(&ms[i], t)
+		next, err := e.admit(&ms[i], t)
+		if err == nil && t != nil && t != next {
+			err = t.goesWith(next)
+		}
 		if err != nil {
 			if len(ms) > 1 {
 				err = fmt.Errorf("message %d of %d: %w", i+1, len(ms), err)
 			}
 			return err
 		}
+		t = next
 		p.placed = append(p.placed, place{topic: t})
 	}
 	p.fill(ms)
@@ -56,13 +59,24 @@ func (e *engine) admit(m *queue.Message, before *topic) (t *topic, err error) {
 			return nil, err
 		}
 	}
-	if size := m.Size(); size > t.config.MaxBytes {
-		return nil, fmt.Errorf("%w: a message of %d bytes, topic %q allows %d", queue.ErrTooLarge, size, m.Topic, t.config.MaxBytes)
+	if size, most := m.Size(), t.manner.Load().config.MaxBytes; size > most {
+		return nil, fmt.Errorf("%w: a message of %d bytes, topic %q allows %d", queue.ErrTooLarge, size, m.Topic, most)
 	}
 	if n, ok := m.Partition.N(); ok && (n < 0 || n >= t.Partitions) {
 		return nil, fmt.Errorf("%w: partition %d of topic %q, which has %d", queue.ErrNotFound, n, m.Topic, t.Partitions)
 	}
 	return t, nil
+}
+
+// goesWith refuses to have messages of both topics in one batch, if only one of them outlives the process.
+func (t *topic) goesWith(other *topic) error {
+	if t.volatile == other.volatile {
+		return nil
+	}
+	if t.volatile {
+		t, other = other, t
+	}
+	return fmt.Errorf("%w: topic %q is in memory, topic %q is not", queue.ErrMixedDurability, other.Name, t.Name)
 }
 
 // fill makes the entry of ms, a batch for each partition.
@@ -173,7 +187,7 @@ func (t *topic) reached(d storage.Durability) queue.Durability {
 		return queue.Memory
 	case d == storage.Synced:
 		return queue.Synced
-	case t.config.Durability == queue.Interval:
+	case t.manner.Load().config.Durability == queue.Interval:
 		return queue.Interval
 	}
 	return queue.OS

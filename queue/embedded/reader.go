@@ -129,7 +129,7 @@ func (rd *reader) drain(ctx context.Context, yield func(*queue.Record, error) bo
 		}
 		rs, next, err := rd.engine.store.Read(rd.records[:0], rd.topic.Partition(p.number), p.next, readBytes)
 		if err != nil {
-			return false, translate(err)
+			return false, fmt.Errorf("queue: reading %s/%d: %w", rd.topic.Name, p.number, translate(err))
 		}
 		p.next = next
 		if len(rs) > 0 && (rd.follow || next < p.end) {

@@ -54,7 +54,7 @@ func (g *group) stats() queue.GroupStats {
 		Name:    g.name,
 		Members: len(g.members),
 		Ready:   b.ready, InFlight: b.inFlight, Waiting: b.waiting,
-		Delivered: g.counts.delivered, Done: g.counts.done, Failed: g.counts.failed,
+		Delivered: g.counts.delivered, Done: g.counts.done, Failed: g.counts.failed, Missed: g.counts.missed,
 	}
 	if b.lag > 0 {
 		s.Idle = g.idleReason(b)

@@ -6,97 +6,110 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage"
 )
 
-// topic is a topic that was looked for at least once.
+// topic is a topic that was looked for at least once. Of what storage.Topic says, what may be altered is in manner.
 type topic struct {
 	storage.Topic
-	config queue.TopicConfig
+	volatile bool // its level is MemoryOnly, which cannot be altered
+	manner   atomic.Pointer[manner]
 
 	turn           atomic.Uint64 // see sticky
 	published      atomic.Int64  // records since open
 	publishedBytes atomic.Int64
 }
 
+// manner is what may be altered of a topic.
+type manner struct {
+	config   queue.TopicConfig
+	strategy storage.Strategy
+}
+
 // settings is the form in which storage.TopicSpec keeps what the store does not know of a queue.TopicConfig.
 type settings struct {
-	Version    int           `json:"version"`
-	Durability string        `json:"durability"`
-	SyncEvery  time.Duration `json:"syncEvery,omitempty"` // nanoseconds
-	MaxBytes   int           `json:"maxBytes"`
+	Version  int `json:"version"`
+	MaxBytes int `json:"maxBytes"`
 }
 
 const settingsVersion = 1
 
 func encodeSettings(c queue.TopicConfig) ([]byte, error) {
-	return json.Marshal(settings{settingsVersion, c.Durability.String(), c.SyncEvery, c.MaxBytes})
+	return json.Marshal(settings{settingsVersion, c.MaxBytes})
 }
 
-func decodeSettings(t *storage.Topic) (queue.TopicConfig, error) {
+func decodeSettings(t *storage.Topic) (*manner, error) {
 	var s settings
 	if err := json.Unmarshal(t.Settings, &s); err != nil {
-		return queue.TopicConfig{}, fmt.Errorf("queue: settings of topic %q: %w", t.Name, err)
+		return nil, fmt.Errorf("queue: settings of topic %q: %w", t.Name, err)
 	}
-	for d := queue.Memory; d <= queue.Synced; d++ {
-		if s.Version == settingsVersion && d.String() == s.Durability {
-			return queue.TopicConfig{Partitions: t.Partitions, Durability: d, SyncEvery: s.SyncEvery, MaxBytes: s.MaxBytes}, nil
-		}
+	if s.Version != settingsVersion {
+		return nil, fmt.Errorf("queue: settings of topic %q: version %d: made by a newer version", t.Name, s.Version)
 	}
-	return queue.TopicConfig{}, fmt.Errorf("queue: settings of topic %q: version %d, durability %q: made by a newer version", t.Name, s.Version, s.Durability)
-}
-
-// strategyOf is how a store keeps the durability of c. Memory is for stores that keep nothing anyway.
-func strategyOf(c queue.TopicConfig) storage.Strategy {
-	switch c.Durability {
-	case queue.Synced:
-		return storage.Strategy{Sync: storage.SyncAlways}
-	case queue.Interval:
-		return storage.Strategy{Sync: storage.SyncInterval(c.SyncEvery)}
-	}
-	return storage.Strategy{Sync: storage.SyncOS}
-}
-
-func durabilityOf(s storage.Strategy) (queue.Durability, time.Duration) {
-	switch {
-	case s.Sync == storage.SyncAlways:
-		return queue.Synced, 0
-	case s.Sync < 0:
-		return queue.OS, 0
-	}
-	return queue.Interval, s.Sync.Interval()
+	m := &manner{strategy: t.Strategy}
+	m.config = queue.TopicConfig{Partitions: t.Partitions, MaxBytes: s.MaxBytes}
+	describe(&m.config, &t.Strategy)
+	return m, nil
 }
 
 // EnsureTopic implements queue.Engine.
 func (e *engine) EnsureTopic(ctx context.Context, name string, c queue.TopicConfig) error {
-	if c.Durability == queue.Memory && !e.memory {
-		return fmt.Errorf("%w: topic %q: Durability Memory in a directory", queue.ErrUnsupported, name)
-	}
-	have, err := e.topic(name)
-	if errors.Is(err, queue.ErrNotFound) {
-		have, err = e.createTopic(ctx, name, c)
-	}
+	s := strategyOf(c)
+	have, err := e.ensure(ctx, name, c, s)
 	if err != nil {
 		return err
 	}
-	if faults := queue.Differences(have.config, c); len(faults) > 0 {
-		return &queue.ConfigError{Subject: fmt.Sprintf("topic %q", name), Faults: faults}
+	describe(&c, &s) // as it would have been stored
+	return configFault(name, queue.Differences(have.config, c))
+}
+
+// ensureStrategy is EnsureTopic for who cares for the whole strategy.
+func (e *engine) ensureStrategy(ctx context.Context, name string, c queue.TopicConfig, s storage.Strategy) error {
+	have, err := e.ensure(ctx, name, c, s)
+	if err != nil {
+		return err
 	}
-	return nil
+	wanted := have.config // but for what the strategy says
+	wanted.Partitions, wanted.MaxBytes = c.Partitions, c.MaxBytes
+	return configFault(name, append(queue.Differences(have.config, wanted), strategyDifferences(have.strategy, s)...))
+}
+
+func configFault(name string, faults []queue.Fault) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	return &queue.ConfigError{Subject: fmt.Sprintf("topic %q", name), Faults: faults}
+}
+
+// ensure finds the topic, or makes it.
+func (e *engine) ensure(ctx context.Context, name string, c queue.TopicConfig, s storage.Strategy) (*manner, error) {
+	if err := s.Check(); err != nil {
+		return nil, strategyFault(name, err)
+	}
+	if err := e.supports(&s); err != nil {
+		return nil, fmt.Errorf("topic %q: %w", name, err)
+	}
+	have, err := e.topic(name)
+	if errors.Is(err, queue.ErrNotFound) {
+		have, err = e.createTopic(ctx, name, c, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return have.manner.Load(), nil
 }
 
 // createTopic makes the topic, or finds the one that another caller made meanwhile.
-func (e *engine) createTopic(ctx context.Context, name string, c queue.TopicConfig) (*topic, error) {
+func (e *engine) createTopic(ctx context.Context, name string, c queue.TopicConfig, s storage.Strategy) (*topic, error) {
 	kept, err := encodeSettings(c)
 	if err != nil {
 		return nil, err
 	}
-	_, err = e.store.CreateTopic(ctx, storage.TopicSpec{Name: name, Partitions: c.Partitions, Strategy: strategyOf(c), Settings: kept})
+	_, err = e.store.CreateTopic(ctx, storage.TopicSpec{Name: name, Partitions: c.Partitions, Strategy: s, Settings: kept})
 	if err != nil && !errors.Is(err, storage.ErrExists) {
-		return nil, translate(err)
+		return nil, strategyFault(name, translate(err))
 	}
 	return e.topic(name)
 }
@@ -109,20 +122,22 @@ func (e *engine) topic(name string) (*topic, error) {
 	if t != nil {
 		return t, nil
 	}
-	stored, ok := e.store.Topic(name)
-	if !ok {
-		return nil, fmt.Errorf("%w: topic %q", queue.ErrNotFound, name)
-	}
-	config, err := decodeSettings(&stored)
-	if err != nil {
-		return nil, err
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if t := e.topics[name]; t != nil {
 		return t, nil
 	}
-	t = &topic{Topic: stored, config: config}
+	// With the lock held, so that a topic that is deleted meanwhile is forgotten after it was remembered here.
+	stored, ok := e.store.Topic(name)
+	if !ok {
+		return nil, fmt.Errorf("%w: topic %q", queue.ErrNotFound, name)
+	}
+	m, err := decodeSettings(&stored)
+	if err != nil {
+		return nil, err
+	}
+	t = &topic{Topic: stored, volatile: stored.Strategy.Level == storage.MemoryOnly}
+	t.manner.Store(m)
 	e.topics[name] = t
 	return t, nil
 }

@@ -5,6 +5,7 @@ type Window struct {
 	next   int64  // where reading goes on
 	passed int64  // records done
 	bytes  int    // of the records in slots
+	open   int64  // records in slots that are not done
 	ring   []slot // a power of two; slot number n is at n modulo its length
 	base   uint64 // first slot. Invariant: it is not done
 	end    uint64 // behind the last slot
@@ -51,6 +52,9 @@ func (w *Window) Add(offset int64, size int) (n uint64, fresh bool) {
 	w.end++
 	*w.slot(n) = slot{offset: offset, size: int32(size), done: !fresh}
 	w.bytes += size
+	if fresh {
+		w.open++
+	}
 	return n, fresh
 }
 
@@ -65,13 +69,41 @@ func (w *Window) doneAhead(offset int64) bool {
 }
 
 // Advance says that reading came to next: there are no records between the last one and next.
-func (w *Window) Advance(next int64) { w.next = max(w.next, next) }
+func (w *Window) Advance(next int64) {
+	w.next = max(w.next, next)
+	for len(w.ahead) > 0 && w.ahead[0].To <= w.next {
+		w.ahead = w.ahead[1:]
+	}
+}
+
+// Skip says that n records below next were neither read nor done and are gone: they count as done, and reading goes on at next.
+func (w *Window) Skip(next, n int64) {
+	for offset := range w.failed {
+		if w.next <= offset && offset < next {
+			delete(w.failed, offset)
+		}
+	}
+	w.Advance(next)
+	w.passed += n
+}
+
+// Reached says that reading came to the end, and that total records were ever stored: those that are not in slots are done, or
+// gone. It returns how many are gone that were not counted as done; they are from here on.
+func (w *Window) Reached(total int64) (gone int64) {
+	gone = total - w.open - w.passed
+	w.passed += gone
+	return max(0, gone)
+}
+
+// Ahead returns the ranges done above Next. They must not be changed.
+func (w *Window) Ahead() []Range { return w.ahead }
 
 // Done finishes the record of slot n, which was fresh and not done.
 func (w *Window) Done(n uint64) {
 	s := w.slot(n)
 	s.done = true
 	w.passed++
+	w.open--
 	if len(w.failed) > 0 {
 		delete(w.failed, s.offset)
 	}
@@ -114,6 +146,9 @@ func (w *Window) Next() int64 { return w.next }
 
 // Passed counts the records that are done, those from before the last Restore included.
 func (w *Window) Passed() int64 { return w.passed }
+
+// Open counts the records that were read and are not done.
+func (w *Window) Open() int64 { return w.open }
 
 // Len counts the records from the floor up to where reading has come, done or not.
 func (w *Window) Len() int { return int(w.end - w.base) }

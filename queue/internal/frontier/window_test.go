@@ -17,6 +17,7 @@ type model struct {
 	failed  map[int64]Failure
 	slots   map[int64]uint64 // read and not done
 	first   int64            // floor at the beginning
+	gone    int64            // records that were removed before they were done
 }
 
 func TestWindowKeepsItsPromises(t *testing.T) {
@@ -30,6 +31,8 @@ func TestWindowKeepsItsPromises(t *testing.T) {
 			"done":    m.finish,
 			"fail":    m.fail,
 			"restore": m.restore,
+			"remove":  m.remove,
+			"reach":   m.reach,
 			"":        m.check,
 		})
 	})
@@ -104,11 +107,47 @@ func (m *model) restore(t *rapid.T) {
 	}
 }
 
+// remove takes away what was not read, up to an offset, and what is done of it.
+func (m *model) remove(t *rapid.T) {
+	next := m.w.Next() + rapid.Int64Range(0, 5).Draw(t, "up to")
+	if next > m.end {
+		t.Skip("beyond the end")
+	}
+	n := int64(0)
+	m.records = slices.DeleteFunc(m.records, func(offset int64) bool {
+		gone := m.w.Next() <= offset && offset < next
+		if gone && !m.done[offset] {
+			n++
+			delete(m.failed, offset)
+		}
+		return gone
+	})
+	m.gone += n
+	m.w.Skip(next, n)
+}
+
+// reach reads to the end, and finds that records are gone in between.
+func (m *model) reach(t *rapid.T) {
+	i, _ := slices.BinarySearch(m.records, m.w.Next())
+	for _, offset := range m.records[i:] {
+		if slot, fresh := m.w.Add(offset, 10); fresh {
+			m.slots[offset] = slot
+		}
+	}
+	m.w.Advance(m.end)
+	gone := rapid.Int64Range(0, 3).Draw(t, "gone")
+	total := int64(len(m.done)+len(m.slots)) + m.gone + gone
+	if got := m.w.Reached(total); got != gone {
+		t.Fatalf("%d are gone, want %d", got, gone)
+	}
+	m.gone += gone
+}
+
 func (m *model) check(t *rapid.T) {
 	var s State
 	m.w.State(&s)
-	if s.Passed != int64(len(m.done)) || m.w.Passed() != s.Passed {
-		t.Fatalf("passed %d, want %d", s.Passed, len(m.done))
+	if s.Passed != int64(len(m.done))+m.gone || m.w.Passed() != s.Passed || m.w.Open() != int64(len(m.slots)) {
+		t.Fatalf("passed %d and %d open, want %d and %d; %d open", s.Passed, m.w.Open(), len(m.done), m.gone, len(m.slots))
 	}
 	if s.Floor != m.w.Floor() || s.Floor < m.first {
 		t.Fatalf("floor %d in the state, %d in the window, first %d", s.Floor, m.w.Floor(), m.first)
