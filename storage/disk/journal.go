@@ -299,16 +299,3 @@ func (j *journal) spilled(p *core.Partition, bytes int64) {
 	j.unspilled -= bytes
 	j.roomMade()
 }
-
-// oldest returns the block that was staged first, if all its frames are spilled and it is not in use for staging; and takes it off the list.
-func (j *journal) oldest() *core.Block {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.blocks) == 0 || j.blocks[0] == j.block || j.blocks[0].Unspilled.Load() > 0 {
-		return nil
-	}
-	b := j.blocks[0]
-	j.blocks[0] = nil
-	j.blocks = j.blocks[1:]
-	return b
-}

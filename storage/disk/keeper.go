@@ -25,7 +25,6 @@ type keeper struct {
 	made  checkpoint                     // the newest durable one, its header fields only; belongs to who has busy
 	last  frame.LSN                      // of the epochs before
 	every time.Duration
-	cache int64 // bytes of memory above which what is spilled is evicted
 
 	captured    int64          // bytes of the journal when the newest checkpoint was begun
 	making      atomic.Bool    // a journal file is being made
@@ -74,7 +73,9 @@ func (k *keeper) turn(timed bool) error {
 			return err
 		}
 	}
-	k.evict(k.cache)
+	if err := k.evict(); err != nil {
+		return err
+	}
 	total, used, starved := k.ring.usage()
 	if total == used {
 		k.makeAhead()

@@ -243,9 +243,9 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	st.keeper = &keeper{
 		spiller: spiller{
 			journal: st.journal, segments: st.segments, parts: &histories{by: map[storage.PartitionID]*history{}},
-			limit: o.Tuning.SegmentBytes, epoch: epoch, nextFile: c.nextFile, changed: map[*segment.Segment]struct{}{},
+			limit: o.Tuning.SegmentBytes, cache: o.MemoryBytes/2 - o.MemoryBytes/16, epoch: epoch, nextFile: c.nextFile, changed: map[*segment.Segment]struct{}{},
 		},
-		core: st.core, ring: st.ring, last: end.last, made: *c, next: target, every: o.Tuning.CheckpointEvery, cache: o.MemoryBytes / 2,
+		core: st.core, ring: st.ring, last: end.last, made: *c, next: target, every: o.Tuning.CheckpointEvery,
 		busy: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.keeper.busy <- struct{}{}

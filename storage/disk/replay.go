@@ -54,7 +54,9 @@ func (r *replay) batch(h *frame.Header, raw []byte) error {
 		if err := r.st.keeper.relieve(j.soft / 2); err != nil {
 			return err
 		}
-		r.st.keeper.evict(r.st.keeper.cache)
+		if err := r.st.keeper.evict(); err != nil {
+			return err
+		}
 	}
 	return j.restore(p, h, raw)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/leatmq/leat/storage/internal/segment"
 )
 
-// spiller copies committed frames, unchanged, from memory to the segments of their partitions, and gives memory back. It is used by one
+// spiller copies committed frames, unchanged, from memory to the segments of their partitions, and gives memory back (evict.go). It is used by one
 // goroutine at a time.
 type spiller struct {
 	journal  *journal
@@ -23,6 +23,10 @@ type spiller struct {
 
 	buf     []byte
 	changed map[*segment.Segment]struct{} // appended to since the last checkpoint took them
+
+	cache   int64         // bytes of memory above which what is spilled is evicted
+	fresh   int64         // bytes spilled since that was last looked at
+	keeping []*core.Share // of topics that keep blocks of their own
 	spills  atomic.Int64
 }
 
@@ -77,24 +81,40 @@ func (s *spiller) all(limit frame.LSN) error {
 	return nil
 }
 
-// partition spills p's committed frames with an LSN up to limit, and returns how many bytes they were.
+// partition spills p's committed frames with an LSN up to limit, and returns how many bytes they were. It gives back memory meanwhile.
 func (s *spiller) partition(p *core.Partition, limit frame.LSN) (spilled int64, err error) {
 	for {
-		frames, hs := p.Spillable(s.buf[:0], limit, spillChunk)
-		if len(hs) == 0 {
-			return spilled, nil
-		}
-		if cap(frames) <= 2*spillChunk {
-			s.buf = frames
-		}
-		if err := s.append(p, frames, hs); err != nil {
+		n, err := s.chunk(p, limit)
+		if n == 0 || err != nil {
 			return spilled, err
 		}
-		n := p.Spilled(len(hs))
-		s.journal.spilled(p, n)
 		spilled += n
-		s.spills.Add(1)
+		if s.fresh < int64(s.journal.pool.Usual()) {
+			continue
+		}
+		if err := s.evict(); err != nil {
+			return spilled, err
+		}
 	}
+}
+
+// chunk spills some of p's committed frames with an LSN up to limit, 0 bytes of them if there are none.
+func (s *spiller) chunk(p *core.Partition, limit frame.LSN) (int64, error) {
+	frames, hs := p.Spillable(s.buf[:0], limit, spillChunk)
+	if len(hs) == 0 {
+		return 0, nil
+	}
+	if cap(frames) <= 2*spillChunk {
+		s.buf = frames
+	}
+	if err := s.append(p, frames, hs); err != nil {
+		return 0, err
+	}
+	n := p.Spilled(len(hs))
+	s.journal.spilled(p, n)
+	s.fresh += n
+	s.spills.Add(1)
+	return n, nil
 }
 
 // append writes frames to the active segment of p, or to a new one: where offsets leave a gap, so that within a segment they count.
@@ -163,18 +183,4 @@ func (s *spiller) create(h *history, base int64) (*segment.Segment, error) {
 	h.add(seg)
 	s.changed[seg] = struct{}{}
 	return seg, nil
-}
-
-// evict gives memory back until at most target bytes are held, as far as what is in it was spilled.
-func (s *spiller) evict(target int64) {
-	for s.journal.pool.Live() > target {
-		b := s.journal.oldest()
-		if b == nil {
-			return
-		}
-		for _, p := range b.Parts() {
-			p.Evict(b)
-		}
-		b.Release()
-	}
 }

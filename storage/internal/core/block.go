@@ -22,7 +22,8 @@ type Block struct {
 	// Unspilled counts frames that only memory and the journal hold.
 	Unspilled atomic.Int32
 	serial    uint64       // never the same for two uses of the memory
-	parts     []*Partition // that have frames here; guarded by the backend's staging lock
+	parts     []*Partition // that have frames here; guarded by the backend's staging lock, or, of a block that a topic keeps, the evicting goroutine's
+	cached    bool         // some of them may stay in memory when they are spilled; guarded as parts
 }
 
 // Room tells whether n more bytes fit.
@@ -58,7 +59,11 @@ func (b *Block) Touch(p *Partition) {
 	}
 	p.touched = b.serial
 	b.parts = append(b.parts, p)
+	b.cached = b.cached || p.Cached()
 }
+
+// Cached tells whether it has frames that may stay in memory when they are spilled.
+func (b *Block) Cached() bool { return b.cached }
 
 // Parts returns the partitions that have frames in the block.
 func (b *Block) Parts() []*Partition { return b.parts }
@@ -128,7 +133,7 @@ func (p *Pool) put(b *Block) {
 	if b.Cap() != p.size {
 		return
 	}
-	b.used = 0
+	b.used, b.cached = 0, false
 	clear(b.parts)
 	b.parts = b.parts[:0]
 	p.mu.Lock()

@@ -62,6 +62,18 @@ func (c *Catalog) Topics() []storage.Topic {
 	return slices.Clone(c.topics)
 }
 
+// Sharers counts the topics that have something in memory and may keep it there.
+func (c *Catalog) Sharers() (n int64) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := range c.topics {
+		if p := c.partitions[c.topics[i].First]; p.Cached() && p.share.Bytes() > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Groups is storage.Store's.
 func (c *Catalog) Groups() []storage.Group {
 	c.mu.RLock()
@@ -99,10 +111,10 @@ func (c *Catalog) AddTopic(t storage.Topic) {
 	if end := int(t.First) + t.Partitions; end > len(c.partitions) {
 		c.partitions = append(c.partitions, make([]*Partition, end-len(c.partitions))...)
 	}
-	all := make([]Partition, t.Partitions)
+	all, share := make([]Partition, t.Partitions), &Share{}
 	for i := range all {
 		p := &all[i]
-		p.ID, p.Policy = t.Partition(i), t.Strategy.Sync
+		p.ID, p.Policy, p.Level, p.share = t.Partition(i), t.Strategy.Sync, t.Strategy.Level, share
 		c.partitions[p.ID] = p
 	}
 	c.nextPartition = max(c.nextPartition, t.First+storage.PartitionID(t.Partitions))

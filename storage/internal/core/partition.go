@@ -23,6 +23,8 @@ type Older interface {
 type Partition struct {
 	ID     storage.PartitionID
 	Policy storage.SyncPolicy
+	Level  storage.Level
+	share  *Share // of its topic
 
 	mu      sync.Mutex
 	tail    tail  // guarded by mu, as all below
@@ -32,6 +34,7 @@ type Partition struct {
 	end     int64 // above every committed offset. Invariant: end <= next
 	records int64 // records ever committed
 	spilled int   // frames at the front of tail that Older has, too
+	kept    int   // of these, in blocks that the topic keeps. Invariant: kept <= spilled
 	time    int64 // of the newest staged frame
 	older   Older
 	watches []*storage.Watcher // replaced, never changed
@@ -78,6 +81,9 @@ func (p *Partition) Marks() Marks {
 	return Marks{First: p.first, Next: p.end, Records: p.records, Time: p.time}
 }
 
+// Share is what the partition's topic has in memory.
+func (p *Partition) Share() *Share { return p.share }
+
 func (p *Partition) bounds() storage.Bounds {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,6 +96,7 @@ func (p *Partition) push(h *frame.Header, b *Block, body int) {
 		base: h.Base, ordinal: p.count, time: h.Time, lsn: h.LSN,
 		block: b, body: uint32(body), bodyLen: h.BodyLen, span: h.Span, count: h.Count,
 	})
+	p.share.bytes.Add(int64(h.Size()))
 	p.next = h.Next()
 	p.count += int64(h.Count)
 	p.time = h.Time
@@ -147,7 +154,14 @@ func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte
 	return dst, hs
 }
 
-// Spilled says that Older has n frames more. It returns their bytes.
+// Pins tells whether the oldest frame that is not spilled is in b.
+func (p *Partition) Pins(b *Block) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spilled < p.tail.len() && p.tail.at(p.spilled).block == b
+}
+
+// Spilled says that Older has n frames more, and returns their bytes. Those of a topic that keeps nothing in memory are dropped.
 func (p *Partition) Spilled(n int) (bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,8 +171,14 @@ func (p *Partition) Spilled(n int) (bytes int64) {
 		bytes += int64(frame.Size(int(f.bodyLen)))
 	}
 	p.spilled += n
+	if !p.Cached() {
+		p.pop(p.spilled)
+	}
 	return bytes
 }
+
+// Cached tells whether what is spilled may stay in memory.
+func (p *Partition) Cached() bool { return p.Level == storage.MemoryAndDisk }
 
 // Evict drops the frames in b, which Older has, from memory.
 func (p *Partition) Evict(b *Block) {
@@ -168,8 +188,7 @@ func (p *Partition) Evict(b *Block) {
 	for n < p.spilled && p.tail.at(n).block == b {
 		n++
 	}
-	p.tail.pop(n)
-	p.spilled -= n
+	p.pop(n)
 }
 
 // Trim drops frames whose offsets are all below floor from the front, for a partition that has nothing older, and releases
@@ -187,7 +206,7 @@ func (p *Partition) Trim(floor int64) (bytes int64) {
 			f.block.Release()
 		}
 	}
-	p.tail.pop(n)
+	p.pop(n)
 	return bytes
 }
 
