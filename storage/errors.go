@@ -57,7 +57,9 @@ type DamageError struct {
 	From, To    int64  // bytes; To is 0 if unknown
 	Partition   PartitionID
 	First, Next int64 // offsets that are lost, half-open; both 0 if it is not about records
+	Records     int64 // how many records these were, as far as is known
 	Reason      string
+	Skipped     bool // it was decided that reads go on behind it
 }
 
 func (e *DamageError) Error() string {

@@ -88,15 +88,17 @@ type Stats struct {
 
 // OpenReport is what an open found and did.
 type OpenReport struct {
-	New        bool           // the directory was empty
-	Clean      bool           // the last owner closed it
-	Entries    int64          // replayed from the journal
-	Records    int64          // in these
-	CutBytes   int64          // of a torn tail: written, never acknowledged as synced, cut
-	Leftovers  int            // files of an interrupted run, whose content is elsewhere, removed
-	Foreign    []string       // names that are not the store's, left alone
-	Damage     []*DamageError // of the journal, where a store was opened to be read all the same: what lies behind is not served
-	Raised     []PartitionID  // partitions whose next offset was raised above a cursor that was ahead of it
+	New       bool          // the directory was empty
+	Clean     bool          // the last owner closed it
+	Entries   int64         // replayed from the journal
+	Records   int64         // in these
+	CutBytes  int64         // of a torn tail: written, never acknowledged as synced, cut
+	Leftovers int           // files of an interrupted run, whose content is elsewhere, removed
+	Foreign   []string      // names that are not the store's, left alone
+	Raised    []PartitionID // partitions whose next offset was raised above a cursor that was ahead of it
+	// Damage is the records that are known to be lost, in holes that readers are told of or that were skipped; and of a store that was opened
+	// to be read all the same, the damage of the journal: what lies behind is not served.
+	Damage     []*DamageError
 	Took       time.Duration
 	Checkpoint int64 // sequence number of the checkpoint used
 }

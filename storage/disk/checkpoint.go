@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 
 	"github.com/leatmq/leat/storage"
@@ -52,7 +51,14 @@ type checkpoint struct {
 	nextPart storage.PartitionID
 	nextGrp  storage.GroupID
 	groups   []storage.Group
+	files    []slotFile
 	topics   []topicState
+}
+
+// slotFile is a file of the journal as it was when the checkpoint was made: it is never shorter later.
+type slotFile struct {
+	number int
+	size   int64
 }
 
 // topicState is a topic with its partitions and their cursors.
@@ -66,6 +72,7 @@ type partState struct {
 	first    int64
 	reach    segmentBase
 	segments []segment.Meta
+	holes    []frame.Hole
 }
 
 type cursorState struct {
@@ -128,6 +135,11 @@ func (c *checkpoint) encodeGroups() []byte {
 	for i := range c.groups {
 		b = appendField(b, frame.AppendGroup(nil, &c.groups[i]))
 	}
+	b = binary.AppendUvarint(b, uint64(len(c.files)))
+	for _, f := range c.files {
+		b = binary.AppendUvarint(b, uint64(f.number))
+		b = binary.AppendUvarint(b, uint64(f.size/sector))
+	}
 	return b
 }
 
@@ -142,6 +154,10 @@ func (t *topicState) encode() []byte {
 		b = binary.AppendUvarint(b, uint64(len(p.segments)))
 		for _, m := range p.segments {
 			b = m.Append(b)
+		}
+		b = binary.AppendUvarint(b, uint64(len(p.holes)))
+		for i := range p.holes {
+			b = appendField(b, frame.AppendHole(nil, &p.holes[i]))
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.cursors)))
@@ -158,16 +174,16 @@ func appendField(dst, p []byte) []byte {
 
 var errCheckpoint = errors.New("storage: no whole checkpoint")
 
-// decodeCheckpoint reads a checkpoint file. errCheckpoint is for one that was cut short or is damaged, storage.ErrFormat for a newer one.
-func decodeCheckpoint(b []byte) (*checkpoint, error) {
+// decodeHeader reads the header of a checkpoint file. errCheckpoint is for one that was cut short or is damaged, storage.ErrFormat for a newer one.
+func decodeHeader(b []byte) (c *checkpoint, t tableOf, err error) {
 	le := binary.LittleEndian
 	if len(b) < sector || string(b[:8]) != checkpointMagic || le.Uint32(b[124:]) != crc32.Checksum(b[:124], castagnoli) {
-		return nil, errCheckpoint
+		return nil, t, errCheckpoint
 	}
 	if v := le.Uint32(b[8:]); v != checkpointVersion {
-		return nil, fmt.Errorf("%w: checkpoint of version %d, this program reads %d", storage.ErrFormat, v, checkpointVersion)
+		return nil, t, fmt.Errorf("%w: checkpoint of version %d, this program reads %d", storage.ErrFormat, v, checkpointVersion)
 	}
-	c := &checkpoint{
+	c = &checkpoint{
 		id:  identity{store: le.Uint64(b[16:]), seed: frame.Seed(le.Uint32(b[12:]))},
 		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]), clean: le.Uint32(b[36:]) == 1,
 		applied:  frame.LSN(le.Uint64(b[40:])),
@@ -175,29 +191,29 @@ func decodeCheckpoint(b []byte) (*checkpoint, error) {
 		last:     frame.LSN(le.Uint64(b[72:])),
 		nextFile: le.Uint64(b[80:]), nextPart: storage.PartitionID(le.Uint32(b[88:])), nextGrp: storage.GroupID(le.Uint32(b[92:])),
 	}
-	return c, c.decodeSections(b[sector:], int(le.Uint32(b[96:])), int(le.Uint32(b[100:])), le.Uint32(b[104:]))
+	t = tableOf{sections: int64(le.Uint32(b[96:])), bytes: int64(le.Uint32(b[100:])), sum: le.Uint32(b[104:])}
+	if t.sections < 1 || t.bytes != 8*t.sections || c.epoch > frame.MaxEpoch || c.from.pos < 0 {
+		return nil, t, errCheckpoint
+	}
+	return c, t, nil
 }
 
-func (c *checkpoint) decodeSections(b []byte, sections, tableLen int, sum uint32) error {
-	if sections < 1 || tableLen != 8*sections || tableLen > len(b) || crc32.Checksum(b[:tableLen], castagnoli) != sum {
-		return errCheckpoint
+// tableOf is what a checkpoint's header says of its table of sections.
+type tableOf struct {
+	sections, bytes int64
+	sum             uint32
+}
+
+// section reads section i, whose sum was checked.
+func (c *checkpoint) section(i int64, b []byte) error {
+	s := &fields{rest: b}
+	if i == 0 {
+		c.decodeGroups(s)
+	} else {
+		c.decodeTopic(s)
 	}
-	table, rest := b[:tableLen], b[tableLen:]
-	for i := range sections {
-		n := int64(binary.LittleEndian.Uint32(table[8*i:]))
-		if n > int64(len(rest)) || c.id.seed.Sum(rest[:n]) != binary.LittleEndian.Uint32(table[8*i+4:]) {
-			return errCheckpoint
-		}
-		s := &fields{rest: rest[:n]}
-		if i == 0 {
-			c.decodeGroups(s)
-		} else {
-			c.decodeTopic(s)
-		}
-		if s.failed || len(s.rest) > 0 {
-			return errCheckpoint
-		}
-		rest = rest[n:]
+	if s.failed || len(s.rest) > 0 {
+		return errCheckpoint
 	}
 	return nil
 }
@@ -208,12 +224,23 @@ func (c *checkpoint) decodeGroups(s *fields) {
 		s.failed = s.failed || err != nil
 		c.groups = append(c.groups, g)
 	}
+	for range s.count() {
+		f := slotFile{number: int(s.below(maxSlots)), size: int64(s.below(maxSlotFile/sector+1)) * sector}
+		c.files = append(c.files, f)
+	}
 }
+
+// minPartition is the least that a partition takes in a checkpoint.
+const minPartition = 6
 
 func (c *checkpoint) decodeTopic(s *fields) {
 	t := topicState{}
 	var err error
 	if t.topic, err = frame.DecodeTopic(s.field()); err != nil {
+		s.failed = true
+		return
+	}
+	if t.topic.Partitions > len(s.rest)/minPartition {
 		s.failed = true
 		return
 	}
@@ -224,6 +251,9 @@ func (c *checkpoint) decodeTopic(s *fields) {
 		p.reach = segmentBase{next: s.int63(), records: s.int63(), time: s.varint()}
 		for range s.count() {
 			p.segments = append(p.segments, s.meta())
+		}
+		for range s.count() {
+			p.holes = append(p.holes, s.hole())
 		}
 		if s.failed {
 			return
@@ -275,36 +305,71 @@ const minCheckpoint = 64 << 10
 
 // readCheckpoint reads the file called name; errCheckpoint if it is missing or not whole.
 func readCheckpoint(fsys vfs.FS, name string) (*checkpoint, error) {
-	b, err := readFile(fsys, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	c, lost, err := readSections(fsys, name)
+	if err == nil && len(lost) > 0 {
 		return nil, errCheckpoint
 	}
-	if err != nil {
-		return nil, err
-	}
-	return decodeCheckpoint(b)
+	return c, err
 }
 
-// maxCheckpoint bounds what is read into memory for a checkpoint.
+// maxCheckpoint bounds what is read of a checkpoint.
 const maxCheckpoint = 1 << 30
 
-func readFile(fsys vfs.FS, name string) ([]byte, error) {
+// readSections reads the file called name, and returns which of its sections are not whole. The sums of the header and of the table must match; nothing is
+// allocated for more than they say and the file has.
+func readSections(fsys vfs.FS, name string) (c *checkpoint, lost []int64, err error) {
 	f, err := fsys.Open(name, vfs.ReadOnly)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, errCheckpoint
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {
+		return nil, nil, err
+	}
+	w := &window{file: f, name: name, end: min(size, maxCheckpoint)}
+	b, err := w.at(0, sector)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, t, err := decodeHeader(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	lost, err = c.read(w, t)
+	return c, lost, err
+}
+
+// read reads table and sections, one at a time.
+func (c *checkpoint) read(w *window, t tableOf) (lost []int64, err error) {
+	if sector+t.bytes > w.end {
+		return nil, errCheckpoint
+	}
+	b, err := w.at(sector, int(t.bytes))
+	if err != nil {
 		return nil, err
 	}
-	if size > maxCheckpoint {
-		return nil, fmt.Errorf("%w: %s has %d bytes", storage.ErrFormat, name, size)
+	if int64(len(b)) < t.bytes || crc32.Checksum(b[:t.bytes], castagnoli) != t.sum {
+		return nil, errCheckpoint
 	}
-	b := make([]byte, size)
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+	table := bytes.Clone(b[:t.bytes])
+	pos := sector + t.bytes
+	for i := range t.sections {
+		n := int64(binary.LittleEndian.Uint32(table[8*i:]))
+		whole := false
+		if pos+n <= w.end {
+			if b, err = w.at(pos, int(n)); err != nil {
+				return nil, err
+			}
+			whole = int64(len(b)) >= n && c.id.seed.Sum(b[:n]) == binary.LittleEndian.Uint32(table[8*i+4:]) && c.section(i, b[:n]) == nil
+		}
+		if !whole {
+			lost = append(lost, i)
+		}
+		pos += n
 	}
-	return b[:n], nil
+	return lost, nil
 }

@@ -151,6 +151,7 @@ func (c *committer) makeRoom() error {
 	if err != nil {
 		return err
 	}
+	use.bytes = s.size
 	if _, err := s.file.WriteAt(use.encode(c.id), 0); err != nil {
 		return fmt.Errorf("storage: journal file %s: %w", s.name, err)
 	}

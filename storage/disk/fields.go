@@ -3,6 +3,7 @@ package disk
 import (
 	"encoding/binary"
 
+	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
 )
 
@@ -29,6 +30,16 @@ func (s *fields) int63() int64 {
 		return 0
 	}
 	return int64(v)
+}
+
+// below reads a number that is less than limit.
+func (s *fields) below(limit uint64) uint64 {
+	v := s.uvarint()
+	if v >= limit {
+		s.failed = true
+		return 0
+	}
+	return v
 }
 
 func (s *fields) varint() int64 {
@@ -67,4 +78,10 @@ func (s *fields) meta() segment.Meta {
 	}
 	s.rest = rest
 	return m
+}
+
+func (s *fields) hole() frame.Hole {
+	h, err := frame.DecodeHole(s.field())
+	s.failed = s.failed || err != nil
+	return h
 }

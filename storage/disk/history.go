@@ -1,11 +1,13 @@
 package disk
 
 import (
+	"math"
 	"sort"
 	"sync"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
 )
 
@@ -18,6 +20,7 @@ type history struct {
 	mu       sync.Mutex
 	segments []*segment.Segment // guarded by mu; replaced, never changed
 	base     segmentBase        // what was before the first segment, and gaps behind the last
+	gone     []frame.Hole       // what is lost, ascending; guarded by mu; replaced, never changed
 }
 
 // segmentBase is how far a partition has come without its segments.
@@ -48,11 +51,14 @@ func (h *history) active() *segment.Segment {
 
 // Next implements core.Older.
 func (h *history) Next() int64 {
-	l := h.list()
-	if len(l) == 0 {
-		return 0
+	next := int64(0)
+	if l := h.list(); len(l) > 0 {
+		next = l[len(l)-1].Meta().Next
 	}
-	return l[len(l)-1].Meta().Next
+	if g := h.holes(); len(g) > 0 {
+		next = max(next, g[len(g)-1].Next)
+	}
+	return next
 }
 
 // reach is how far the partition has come in segments, gaps included.
@@ -67,14 +73,24 @@ func (h *history) reach() segmentBase {
 
 // Read implements core.Older.
 func (h *history) Read(from int64, maxBytes int) ([]byte, error) {
+	from, end, err := h.passHoles(from)
+	if err != nil {
+		return nil, err
+	}
 	l := h.list()
 	for _, s := range l[h.find(l, from):] {
+		if s.Meta().Base >= end {
+			break
+		}
 		frames, err := s.Read(from, maxBytes)
 		if err != nil || len(frames) > 0 {
 			return frames, err
 		}
 	}
-	return nil, nil
+	if end < math.MaxInt64 {
+		_, _, err = h.passHoles(end)
+	}
+	return nil, err
 }
 
 // find returns the index of the first segment that has offsets from from on.
@@ -98,6 +114,9 @@ func (h *history) OffsetAt(nanos int64) (int64, bool, error) {
 // Ordinal implements core.Older.
 func (h *history) Ordinal(offset int64) (int64, error) {
 	l := h.list()
+	if g := h.hole(offset); g != nil {
+		return g.Ordinal + min(max(offset-g.First, 0), g.Records), nil
+	}
 	i := h.find(l, offset)
 	if i == len(l) {
 		return h.reach().records, nil

@@ -158,7 +158,7 @@ func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
 // describe builds the checkpoint of what the catalog, the segments and cursors are now.
 func (k *keeper) describe(cursors map[core.CursorKey][]byte) *checkpoint {
 	c := &checkpoint{id: k.made.id, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile}
-	c.groups = k.core.Catalog.Groups()
+	c.groups, c.files = k.core.Catalog.Groups(), k.ring.files()
 	c.nextPart, c.nextGrp = k.core.Catalog.NextIDs()
 	byTopic := map[storage.PartitionID]int{}
 	for i, t := range k.core.Catalog.Topics() {
@@ -184,6 +184,7 @@ func (h *history) state() partState {
 	for _, seg := range h.list() {
 		s.segments = append(s.segments, seg.Meta())
 	}
+	s.holes = h.holes()
 	return s
 }
 
@@ -198,7 +199,7 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 	k.next = (k.next + 1) % len(k.files)
 	k.ring.release(min(k.made.from.seq, c.from.seq))
 	k.made = *c
-	k.made.groups, k.made.topics = nil, nil
+	k.made.groups, k.made.topics, k.made.files = nil, nil, nil
 	k.applied.Store(uint64(c.applied))
 	k.checkpoints.Add(1)
 	return nil

@@ -58,6 +58,9 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 	if err := st.bear(err); err != nil {
 		return nil, err
 	}
+	if err := st.keepLost(end.lost); err != nil {
+		return nil, err
+	}
 	if err := st.build(base, end, target); err != nil {
 		return nil, err
 	}
@@ -65,7 +68,11 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 	if err := st.leftovers(base); err != nil {
 		return nil, err
 	}
-	return end, st.replay(base, end)
+	if err := st.replay(base, end); err != nil {
+		return nil, err
+	}
+	st.exposeHoles()
+	return end, nil
 }
 
 // newest returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.
@@ -151,7 +158,7 @@ func (st *Store) initialise() (*checkpoint, error) {
 		}
 	}
 	for i := range st.opt.Tuning.Slots {
-		if err := st.firstSlot(fmt.Sprintf("%s/%02d", journalDir, i)); err != nil {
+		if err := st.firstSlot(i); err != nil {
 			return nil, err
 		}
 	}
@@ -170,11 +177,11 @@ func (st *Store) initialise() (*checkpoint, error) {
 	return &checkpoint{id: id, clean: true, nextFile: 1, from: mark{seq: 0}}, nil
 }
 
-func (st *Store) firstSlot(name string) error {
-	if err := removeIfThere(st.fs, name); err != nil {
+func (st *Store) firstSlot(number int) error {
+	if err := removeIfThere(st.fs, slotName(number)); err != nil {
 		return fmt.Errorf("storage: new journal file: %w", err)
 	}
-	s, err := makeSlot(st.fs, name, st.opt.Tuning.SlotBytes)
+	s, err := makeSlot(st.fs, number, st.opt.Tuning.SlotBytes)
 	if err != nil {
 		return err
 	}
@@ -214,6 +221,9 @@ func (st *Store) verify(c *checkpoint) (*scan, error) {
 	}
 	if c.clean && s.entries == 0 {
 		return s, nil
+	}
+	if err := s.shortened(c); err != nil {
+		return s, err
 	}
 	cut, err := s.judge()
 	st.report.CutBytes = cut
@@ -286,7 +296,7 @@ func (st *Store) restorePartition(id storage.PartitionID, s *partState) {
 		return
 	}
 	p := st.core.Catalog.Partition(id)
-	h := &history{part: p, first: s.first, base: s.reach}
+	h := &history{part: p, first: s.first, base: s.reach, gone: s.holes}
 	for _, m := range s.segments {
 		h.segments = append(h.segments, st.segments.Open(id, m))
 	}
@@ -300,8 +310,9 @@ func (st *Store) replay(c *checkpoint, end *scan) error {
 	if end.entries == 0 {
 		return nil
 	}
-	r := &replay{st: st, after: c.applied}
-	return newScan(c, st.ring.slots).run(r.frame)
+	s := newScan(c, st.ring.slots)
+	r := &replay{st: st, scan: s, after: c.applied}
+	return s.run(r.frame)
 }
 
 // jump raises all partitions whose records may have been seen, and lost since, because they were not synced: their
@@ -374,6 +385,7 @@ func (st *Store) begin() error {
 	if err := k.complete(c, dirty); err != nil {
 		return err
 	}
+	st.report.Damage = st.damages()
 	return st.removeLeftovers()
 }
 

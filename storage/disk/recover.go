@@ -1,11 +1,9 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
+	"strconv"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -24,14 +22,31 @@ type scan struct {
 	crossed bool // from one epoch to the next, which a lost checkpoint hides otherwise
 	entries int64
 	records int64
+
+	applied frame.LSN // up to it the checkpoint has everything, and what became of the journal does not matter
+	place   place     // of the frame that is visited
+	lost    []lostFrame
+	claimed map[uint32]frame.LSN // by epoch: see proven
 }
 
-// visit is called for each frame of a whole entry. raw is valid during the call.
+// place is bytes of a file.
+type place struct {
+	file     string
+	from, to int64
+}
+
+// lostFrame is a batch whose header holds and whose body does not, below the synced mark: exactly its records are lost.
+type lostFrame struct {
+	place
+	h frame.Header
+}
+
+// visit is called for each frame of a whole entry. raw is valid during the call; it is nil for a batch whose body is lost.
 type visit func(h *frame.Header, raw []byte) error
 
 // newScan begins where the checkpoint says.
 func newScan(c *checkpoint, slots []*slot) *scan {
-	return &scan{id: c.id, slots: slots, at: c.from, last: c.last, epoch: c.epoch}
+	return &scan{id: c.id, slots: slots, at: c.from, last: c.last, epoch: c.epoch, applied: c.applied}
 }
 
 // run scans to the end.
@@ -89,59 +104,39 @@ func (s *scan) follower(cur *slot) *slot {
 
 // slot scans one slot from s.at on.
 func (s *scan) slot(sl *slot, f visit) error {
-	data, err := readSlot(sl)
-	if err != nil {
-		return err
-	}
-	type found struct {
-		h   frame.Header
-		raw []byte
-	}
-	var entry []found
-	pos, lsn := s.at.pos, s.at.lsn
-	for pos <= int64(len(data)) {
-		h, _, size, err := frame.Next(data[pos:], s.id.seed)
-		if errors.Is(err, frame.ErrVersion) {
-			return fmt.Errorf("%w: %s, byte %d: %w", storage.ErrFormat, sl.name, pos, err)
+	e := entryReader{scan: s, slot: sl, window: sl.window(), pos: s.at.pos, lsn: s.at.lsn}
+	for {
+		whole, err := e.next()
+		if err != nil || !whole {
+			return err
 		}
-		if err != nil || h.LSN != lsn+1 {
-			return nil
-		}
-		entry = append(entry, found{h, data[pos : pos+int64(size)]})
-		lsn++
-		pos += int64(size)
-		if h.Flags&frame.End == 0 {
-			continue
-		}
-		for i := range entry {
-			if err := s.visit(f, &entry[i].h, entry[i].raw); err != nil {
+		for i := range e.frames {
+			if err := s.visit(f, &e, &e.frames[i]); err != nil {
 				return err
 			}
 		}
-		entry = entry[:0]
-		s.at = mark{lsn: lsn, seq: sl.seq, pos: pos}
+		s.at = mark{lsn: e.lsn, seq: sl.seq, pos: e.pos}
 	}
-	return nil
 }
 
-func (s *scan) visit(f visit, h *frame.Header, raw []byte) error {
-	s.records += int64(h.Count)
-	if h.Flags&frame.End != 0 && h.Kind != frame.Pad {
+func (s *scan) visit(f visit, e *entryReader, fr *found) error {
+	s.place = place{file: e.slot.name, from: e.start + int64(fr.at), to: e.start + int64(fr.at+fr.h.Size())}
+	raw := e.raw(fr)
+	if fr.lost {
+		raw = nil
+		if fr.h.LSN > s.applied {
+			s.lost = append(s.lost, lostFrame{place: s.place, h: fr.h})
+		}
+	} else {
+		s.records += int64(fr.h.Count)
+	}
+	if fr.h.Flags&frame.End != 0 && fr.h.Kind != frame.Pad {
 		s.entries++
 	}
 	if f == nil {
 		return nil
 	}
-	return f(h, raw)
-}
-
-func readSlot(sl *slot) ([]byte, error) {
-	data := make([]byte, sl.size)
-	n, err := sl.file.ReadAt(data, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("storage: reading journal file %s: %w", sl.name, err)
-	}
-	return data[:n], nil
+	return f(&fr.h, raw)
 }
 
 // judge looks for evidence that the journal went on, synced, behind the place where the scan ended: frames of the same epoch, anywhere, that
@@ -155,31 +150,84 @@ func (s *scan) judge() (cut int64, err error) {
 		if sl.seq != 0 && sl.seq < s.at.seq {
 			continue
 		}
-		data, err := readSlot(sl)
-		if err != nil {
-			return 0, err
-		}
-		for pos := int64(sector); pos+frame.HeaderSize <= int64(len(data)); pos += 8 {
-			h, ok := s.later(data[pos:], missing)
-			if !ok {
-				continue
+		err := s.search(sl, s.epoch, func(pos int64, h *frame.Header) error {
+			if h.LSN < missing {
+				return nil
 			}
 			if h.LSN-frame.LSN(h.SyncedBack) >= missing {
-				return 0, s.damage(sl, pos, &h)
+				return s.damage(sl, pos, h)
 			}
 			cut += int64(h.Size())
+			return nil
+		})
+		if err != nil {
+			return 0, err
 		}
 	}
 	return cut, nil
 }
 
-// later returns the header at the start of b if it is of a frame of the scan's epoch from the missing one on.
-func (s *scan) later(b []byte, missing frame.LSN) (frame.Header, bool) {
-	if !frame.Resembles(b, s.epoch) {
-		return frame.Header{}, false
+// search calls f for every header of the epoch in a slot, wherever it lies. It goes on behind the frame that the header promises.
+func (s *scan) search(sl *slot, epoch uint32, f func(pos int64, h *frame.Header) error) error {
+	w := sl.window()
+	for pos := int64(sector); pos+frame.HeaderSize <= sl.size; {
+		b, err := w.at(pos, frame.HeaderSize)
+		if err != nil || len(b) < frame.HeaderSize {
+			return err
+		}
+		if !frame.Resembles(b, epoch) {
+			pos += 8
+			continue
+		}
+		h, err := frame.Parse(b, s.id.seed)
+		if err != nil {
+			pos += 8
+			continue
+		}
+		if err := f(pos, &h); err != nil {
+			return err
+		}
+		pos += int64(h.Size())
 	}
-	h, err := frame.Parse(b, s.id.seed)
-	return h, err == nil && h.LSN >= missing
+	return nil
+}
+
+// proven returns the highest LSN of an epoch that is known to have been synced: a frame says so, or another epoch began behind it.
+func (s *scan) proven(epoch uint32) (frame.LSN, error) {
+	if l, ok := s.claimed[epoch]; ok {
+		return l, nil
+	}
+	most := frame.At(epoch, 0)
+	for _, sl := range s.slots {
+		if sl.epoch > epoch && sl.prev.Epoch() == epoch {
+			most = max(most, sl.prev)
+		}
+		err := s.search(sl, epoch, func(_ int64, h *frame.Header) error {
+			most = max(most, h.LSN-frame.LSN(h.SyncedBack))
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if s.claimed == nil {
+		s.claimed = map[uint32]frame.LSN{}
+	}
+	s.claimed[epoch] = most
+	return most, nil
+}
+
+// missable tells whether the scan can go on behind a frame whose header holds and whose body does not: what is lost is known then, and it is
+// either in the checkpoint or was once synced, so that it is damage and no torn tail.
+func (s *scan) missable(h *frame.Header) (bool, error) {
+	if h.LSN <= s.applied {
+		return true, nil
+	}
+	if h.Kind != frame.Batch {
+		return false, nil
+	}
+	synced, err := s.proven(h.LSN.Epoch())
+	return h.LSN <= synced, err
 }
 
 func (s *scan) damage(sl *slot, pos int64, h *frame.Header) error {
@@ -193,6 +241,39 @@ func (s *scan) damage(sl *slot, pos int64, h *frame.Header) error {
 	}
 }
 
+// shortened returns damage if a journal file that may be needed is missing, or shorter than it was made: nothing but a hand from
+// outside does that, and what is missing would look like a torn tail.
+func (s *scan) shortened(c *checkpoint) error {
+	have := map[int]*slot{}
+	for _, sl := range s.slots {
+		have[sl.number] = sl
+		if sl.whole && sl.seq >= c.from.seq && sl.bytes > sl.size {
+			return shortSlot(sl.name, sl.size, sl.bytes)
+		}
+	}
+	for _, want := range c.files {
+		sl := have[want.number]
+		switch {
+		case sl == nil:
+			return shortSlot(slotName(want.number), 0, want.size)
+		case sl.size < want.size && (!sl.whole || sl.seq >= c.from.seq):
+			return shortSlot(sl.name, sl.size, want.size)
+		}
+	}
+	return nil
+}
+
+func shortSlot(name string, is, was int64) error {
+	reason := fmt.Sprintf("the file was made with %d bytes, and ends at %d", was, is)
+	if is == 0 {
+		reason = fmt.Sprintf("the file was made with %d bytes, and is missing or empty", was)
+	}
+	return &storage.DamageError{File: name, From: is, To: was, Reason: reason}
+}
+
+// maxSlots bounds how many journal files are opened: no journal within its budget has as many.
+const maxSlots = 4096
+
 // openSlots opens all journal files and reads their headers. made is the number of the next file.
 func openSlots(fsys vfs.FS, id identity) (slots []*slot, made int, foreign []string, err error) {
 	infos, err := fsys.List(journalDir)
@@ -200,20 +281,24 @@ func openSlots(fsys vfs.FS, id identity) (slots []*slot, made int, foreign []str
 		return nil, 0, nil, fmt.Errorf("storage: journal: %w", err)
 	}
 	for _, info := range infos {
-		n := 0
-		if _, err := fmt.Sscanf(info.Name, "%d", &n); err != nil || fmt.Sprintf("%02d", n) != info.Name || !info.Regular {
+		n, err := strconv.Atoi(info.Name)
+		if err != nil || n < 0 || journalDir+"/"+info.Name != slotName(n) || n >= maxSlots {
 			foreign = append(foreign, journalDir+"/"+info.Name)
 			continue
 		}
-		made = max(made, n+1)
-		sl, err := openSlot(fsys, journalDir+"/"+info.Name, id)
+		made = max(made, n+1) // the name is taken, whatever it is
+		if !info.Regular {
+			foreign = append(foreign, journalDir+"/"+info.Name)
+			continue
+		}
+		sl, err := openSlot(fsys, n, id)
 		if err != nil {
 			closeSlots(slots)
 			return nil, 0, nil, err
 		}
 		slots = append(slots, sl)
 	}
-	slices.SortFunc(slots, func(a, b *slot) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(slots, func(a, b *slot) int { return a.number - b.number })
 	return slots, made, foreign, nil
 }
 
@@ -223,7 +308,8 @@ func closeSlots(slots []*slot) {
 	}
 }
 
-func openSlot(fsys vfs.FS, name string, id identity) (*slot, error) {
+func openSlot(fsys vfs.FS, number int, id identity) (*slot, error) {
+	name := slotName(number)
 	f, err := fsys.Open(name, vfs.ReadWrite)
 	if err != nil {
 		return nil, fmt.Errorf("storage: journal: %w", err)
@@ -233,13 +319,16 @@ func openSlot(fsys vfs.FS, name string, id identity) (*slot, error) {
 		f.Close()
 		return nil, fmt.Errorf("storage: journal: %w", err)
 	}
-	header := make([]byte, sector)
-	n, err := f.ReadAt(header, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	header, err := readAt(f, name, 0, sector)
+	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("storage: journal: %w", err)
+		return nil, err
 	}
-	sl := &slot{name: name, file: f, size: size}
-	sl.slotUse, _ = decodeSlot(header[:n], id)
+	sl := &slot{name: name, number: number, file: f, size: min(size, maxSlotFile) &^ (sector - 1)}
+	sl.slotUse, sl.whole, err = decodeSlot(header, id)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	return sl, nil
 }

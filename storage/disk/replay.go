@@ -11,6 +11,7 @@ import (
 // replay applies what the journal has behind the checkpoint: records go to memory and on to segments, as if they had just been committed.
 type replay struct {
 	st    *Store
+	scan  *scan
 	after frame.LSN // up to it, the checkpoint has everything
 }
 
@@ -18,6 +19,10 @@ type replay struct {
 func (r *replay) frame(h *frame.Header, raw []byte) error {
 	if h.LSN <= r.after {
 		return nil
+	}
+	if raw == nil {
+		r.st.core.State.SetApplied(h.LSN)
+		return r.lose(h, r.scan.place)
 	}
 	body := raw[frame.HeaderSize : frame.HeaderSize+int(h.BodyLen)]
 	var err error

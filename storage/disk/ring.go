@@ -102,11 +102,11 @@ func nextSize(biggest, least int64) int64 {
 
 // makeLocked adds a free slot. mu is held, and released during the I/O.
 func (r *ring) makeLocked(size int64) error {
-	name := fmt.Sprintf("%s/%02d", journalDir, r.made)
+	number := r.made
 	r.made++
 	r.making = true
 	r.mu.Unlock()
-	s, err := makeSlot(r.fs, name, size)
+	s, err := makeSlot(r.fs, number, size)
 	if err == nil {
 		err = r.fs.SyncDir(journalDir)
 	}
@@ -114,7 +114,7 @@ func (r *ring) makeLocked(size int64) error {
 	r.making = false
 	r.changed.Broadcast()
 	if err != nil {
-		return fmt.Errorf("storage: journal file %s: %w", name, err)
+		return fmt.Errorf("storage: journal file %s: %w", slotName(number), err)
 	}
 	r.slots = append(r.slots, s)
 	return nil
@@ -150,6 +150,17 @@ func (r *ring) stop() {
 	r.stopped = true
 	r.changed.Broadcast()
 	r.mu.Unlock()
+}
+
+// files returns the journal's files and their sizes, for a checkpoint.
+func (r *ring) files() []slotFile {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	files := make([]slotFile, 0, len(r.slots))
+	for _, s := range r.slots {
+		files = append(files, slotFile{s.number, s.size})
+	}
+	return files
 }
 
 func (r *ring) total() (bytes int64) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/vfs"
 )
@@ -20,16 +21,19 @@ const sector = 4096
 //	12-15  seed of all other sums
 //	16-23  store
 //	24-31  sequence number of this use
-//	32-35  epoch            36-39  zero
+//	32-35  epoch
+//	36-39  size of the file, in blocks of 4096 bytes
 //	40-47  LSN of the first frame
 //	48-55  LSN of the last frame before this slot, which may be of an earlier epoch
 //	56-59  CRC-32C of bytes 0-55
 //
 // Frames follow from byte 4096. A frame belongs to this use if its LSN is exactly the expected one.
 type slot struct {
-	name string
-	file vfs.File
-	size int64
+	name   string
+	number int // in the name
+	file   vfs.File
+	size   int64
+	whole  bool // it has a header that can be believed
 	slotUse
 }
 
@@ -38,12 +42,15 @@ type slotUse struct {
 	seq         uint64 // 0: not in use
 	epoch       uint32
 	first, prev frame.LSN
+	bytes       int64 // of the file
 }
 
 const (
 	slotMagic   = "leatslot"
 	slotVersion = 1
 	slotHeader  = 60
+	// maxSlotFile bounds what is read of a journal file: no group needs more.
+	maxSlotFile = 2 * maxSlot
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -63,27 +70,40 @@ func (u slotUse) encode(id identity) []byte {
 	le.PutUint64(b[16:], id.store)
 	le.PutUint64(b[24:], u.seq)
 	le.PutUint32(b[32:], u.epoch)
+	le.PutUint32(b[36:], uint32(u.bytes/sector))
 	le.PutUint64(b[40:], uint64(u.first))
 	le.PutUint64(b[48:], uint64(u.prev))
 	le.PutUint32(b[56:], crc32.Checksum(b[:56], castagnoli))
 	return b
 }
 
-// decodeSlot reads a slot's header. ok is false for one that was never used, is damaged, or is another store's.
-func decodeSlot(b []byte, id identity) (u slotUse, ok bool) {
+// slotName returns the name of a journal file.
+func slotName(number int) string { return fmt.Sprintf("%s/%02d", journalDir, number) }
+
+func (s *slot) window() *window { return &window{file: s.file, name: s.name, end: s.size} }
+
+// decodeSlot reads a slot's header. ok is false for one that was never used, is damaged, or is another store's; the error is for one
+// of a newer format.
+func decodeSlot(b []byte, id identity) (u slotUse, ok bool, err error) {
 	le := binary.LittleEndian
-	if len(b) < slotHeader || string(b[:8]) != slotMagic || le.Uint32(b[56:]) != crc32.Checksum(b[:56], castagnoli) ||
-		le.Uint32(b[8:]) != slotVersion || le.Uint64(b[16:]) != id.store {
-		return slotUse{}, false
+	if len(b) < slotHeader || string(b[:8]) != slotMagic || le.Uint32(b[56:]) != crc32.Checksum(b[:56], castagnoli) {
+		return slotUse{}, false, nil
+	}
+	if v := le.Uint32(b[8:]); v > slotVersion {
+		return slotUse{}, false, fmt.Errorf("%w: journal file of version %d, this program reads %d", storage.ErrFormat, v, slotVersion)
+	}
+	if le.Uint32(b[8:]) != slotVersion || le.Uint64(b[16:]) != id.store {
+		return slotUse{}, false, nil
 	}
 	return slotUse{
 		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]),
-		first: frame.LSN(le.Uint64(b[40:])), prev: frame.LSN(le.Uint64(b[48:])),
-	}, true
+		first: frame.LSN(le.Uint64(b[40:])), prev: frame.LSN(le.Uint64(b[48:])), bytes: int64(le.Uint32(b[36:])) * sector,
+	}, true, nil
 }
 
 // makeSlot creates a slot file, written once with zeros and synced; its name is durable after a sync of the directory.
-func makeSlot(fs vfs.FS, name string, size int64) (*slot, error) {
+func makeSlot(fs vfs.FS, number int, size int64) (*slot, error) {
+	name := slotName(number)
 	f, err := fs.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("storage: new journal file: %w", err)
@@ -92,7 +112,7 @@ func makeSlot(fs vfs.FS, name string, size int64) (*slot, error) {
 		f.Close()
 		return nil, fmt.Errorf("storage: new journal file: %w", err)
 	}
-	return &slot{name: name, file: f, size: size}, nil
+	return &slot{name: name, number: number, file: f, size: size}, nil
 }
 
 // zero writes zeros and syncs them.

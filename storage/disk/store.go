@@ -47,7 +47,8 @@ type Store struct {
 	keeper   *keeper
 	lookout  *lookout
 	report   storage.OpenReport
-	orphans  []segment.Found // found by an open after an unclean stop, to be removed by it
+	holed    map[*core.Partition]bool // that got holes during the open
+	orphans  []segment.Found          // found by an open after an unclean stop, to be removed by it
 
 	readOnly bool // nothing is ever written, and no goroutine runs
 
@@ -102,7 +103,7 @@ func take(fsys vfs.FS, o Options, recovery func(*Store) error) (*Store, error) {
 		}
 		return nil, fmt.Errorf("storage: %w", err)
 	}
-	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{})}
+	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{}), holed: map[*core.Partition]bool{}}
 	if err := recovery(st); err != nil {
 		return nil, errors.Join(err, st.release())
 	}

@@ -116,6 +116,22 @@ func (p *Partition) Recover(h *frame.Header, b *Block, body int) error {
 	return nil
 }
 
+// Lose adds offsets whose records are lost behind what is committed. Before the store serves.
+func (p *Partition) Lose(first, next, records, nanos int64) error {
+	if first < p.next {
+		return ErrOrder
+	}
+	p.next, p.count, p.time = next, p.count+records, max(p.time, nanos)
+	p.raise(p.next, p.count)
+	return nil
+}
+
+// Forget drops what Older has, too, from memory. Its blocks are not released: see Evict. Before the store serves.
+func (p *Partition) Forget() {
+	p.tail.pop(p.spilled)
+	p.spilled = 0
+}
+
 // raise makes everything below next visible and returns whom to tell. The partition is locked.
 func (p *Partition) raise(next, records int64) []*storage.Watcher {
 	p.end = max(p.end, next)

@@ -63,7 +63,7 @@ func (s *Segment) Ordinal(offset int64) (int64, error) {
 	for w := s.walk(h, &m, place{l.offset, l.pos}); ; {
 		f, err := w.next()
 		switch {
-		case err == io.EOF:
+		case err == io.EOF, err != nil && w.at.offset >= offset: // what is damaged has no offsets below
 			return ordinal, nil
 		case err != nil:
 			return 0, err
