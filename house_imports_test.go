@@ -17,7 +17,7 @@ var imports = map[string][]string{
 	"storage":                   {"compress"},
 	"storage/internal/vfs":      {},
 	"storage/internal/vfs/...":  {"storage/internal/vfs"},
-	"storage/internal/frame":    {"storage"},
+	"storage/internal/frame":    {"compress", "storage"},
 	"storage/internal/segment":  {"storage", "storage/internal/frame", "storage/internal/vfs"},
 	"storage/internal/core":     {"storage", "storage/internal/frame"},
 	"storage/disk":              {"storage", "storage/internal/..."},

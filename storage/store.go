@@ -17,6 +17,19 @@ type Store interface {
 	Topic(name string) (Topic, bool)
 	// Topics lists all topics, in the order they were made.
 	Topics() []Topic
+	// AlterTopic replaces a topic's strategy and settings, durable on return; what is stored already follows in the background. A topic stays MemoryOnly or not:
+	// *StrategyError. Records of appends in progress count as before or behind it.
+	AlterTopic(ctx context.Context, name string, s Strategy, settings []byte) error
+	// DeleteTopic removes a topic with its records and the cursors on it, durable on return. Its space is given back in the background, its
+	// partitions' IDs are not used again; reads in progress may still succeed. ErrNotFound.
+	DeleteTopic(ctx context.Context, name string) error
+	// DeleteGroup removes a group and its cursors, durable on return. ErrNotFound.
+	DeleteGroup(ctx context.Context, name string) error
+	// Trim removes the records of p below first, whatever the topic's strategy says and whoever has not done them; durable on return. What lies in one batch with
+	// records from first on is no longer read, and goes with them. first is at most Bounds.Next.
+	Trim(ctx context.Context, p PartitionID, first int64) error
+	// Clean applies the cleanup policies of all topics now. Stores do it themselves from time to time.
+	Clean(ctx context.Context) error
 	// CreateGroup makes a group, or finds the one of the name; durable on return.
 	CreateGroup(ctx context.Context, name string) (Group, error)
 	// Groups lists all groups, in the order they were made.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"math"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
@@ -52,6 +53,7 @@ type checkpoint struct {
 	nextGrp  storage.GroupID
 	groups   []storage.Group
 	files    []slotFile
+	doomed   []doomed // files to be removed
 	topics   []topicState
 }
 
@@ -140,6 +142,11 @@ func (c *checkpoint) encodeGroups() []byte {
 		b = binary.AppendUvarint(b, uint64(f.number))
 		b = binary.AppendUvarint(b, uint64(f.size/sector))
 	}
+	b = binary.AppendUvarint(b, uint64(len(c.doomed)))
+	for _, d := range c.doomed {
+		b = binary.AppendUvarint(b, uint64(d.partition))
+		b = binary.AppendUvarint(b, d.file)
+	}
 	return b
 }
 
@@ -227,6 +234,11 @@ func (c *checkpoint) decodeGroups(s *fields) {
 	for range s.count() {
 		f := slotFile{number: int(s.below(maxSlots)), size: int64(s.below(maxSlotFile/sector+1)) * sector}
 		c.files = append(c.files, f)
+	}
+	for range s.count() {
+		p := s.uvarint()
+		s.failed = s.failed || p > math.MaxUint32
+		c.doomed = append(c.doomed, doomed{storage.PartitionID(p), s.uvarint()})
 	}
 }
 

@@ -1,7 +1,9 @@
 package disk
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"sort"
 	"sync"
 
@@ -14,12 +16,11 @@ import (
 // history is the segments of a partition, oldest first: what core reads from when records are not in memory. The keeper adds to it;
 // readers come at any time.
 type history struct {
-	part  *core.Partition
-	first int64 // no record below it is stored
+	part *core.Partition
 
 	mu       sync.Mutex
 	segments []*segment.Segment // guarded by mu; replaced, never changed
-	base     segmentBase        // what was before the first segment, and gaps behind the last
+	base     segmentBase        // guarded by mu: how far it had come without its segments: those removed since, and gaps
 	gone     []frame.Hole       // what is lost, ascending; guarded by mu; replaced, never changed
 }
 
@@ -63,12 +64,61 @@ func (h *history) Next() int64 {
 
 // reach is how far the partition has come in segments, gaps included.
 func (h *history) reach() segmentBase {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reachLocked()
+}
+
+func (h *history) reachLocked() segmentBase {
 	b := h.base
-	if l := h.list(); len(l) > 0 {
+	if l := h.segments; len(l) > 0 {
 		m := l[len(l)-1].Meta()
-		b.next, b.records, b.time = max(b.next, m.Next), max(b.records, m.Ordinal+m.Count), max(b.time, m.MaxTime)
+		b = b.max(segmentBase{m.Next, m.Ordinal + m.Count, m.MaxTime})
 	}
 	return b
+}
+
+func (b segmentBase) max(c segmentBase) segmentBase {
+	return segmentBase{max(b.next, c.next), max(b.records, c.records), max(b.time, c.time)}
+}
+
+// pass notes how far the partition has come without segments.
+func (h *history) pass(b segmentBase) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.base = h.base.max(b)
+}
+
+// trim takes away the segments whose records are all below first, and returns them.
+func (h *history) trim(first int64) []*segment.Segment {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.base = h.reachLocked()
+	h.gone = slices.DeleteFunc(slices.Clone(h.gone), func(g frame.Hole) bool { return g.Next <= first })
+	n := sort.Search(len(h.segments), func(i int) bool { return h.segments[i].Meta().Next > first })
+	gone := h.segments[:n]
+	h.segments = h.segments[n:len(h.segments):len(h.segments)]
+	return gone
+}
+
+// swap puts segments in the place of those whose files are old, which must follow each other. It returns those taken away; ok is false, and nothing
+// changed, if the old ones are not there as they should be.
+func (h *history) swap(old []uint64, by []*segment.Segment) (gone []*segment.Segment, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := slices.IndexFunc(h.segments, func(s *segment.Segment) bool { return s.Meta().File == old[0] })
+	if at < 0 || at+len(old) > len(h.segments) {
+		return nil, false
+	}
+	gone = h.segments[at : at+len(old)]
+	for i, s := range gone {
+		if s.Meta().File != old[i] {
+			return nil, false
+		}
+	}
+	h.base = h.reachLocked()
+	h.segments = slices.Concat(h.segments[:at], by, h.segments[at+len(old):])
+	return gone, true
 }
 
 // Read implements core.Older.
@@ -77,7 +127,15 @@ func (h *history) Read(from int64, maxBytes int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := h.list()
+	for {
+		frames, err := h.readFrom(h.list(), from, end, maxBytes)
+		if !errors.Is(err, segment.ErrDiscarded) { // else there is another list by now
+			return frames, err
+		}
+	}
+}
+
+func (h *history) readFrom(l []*segment.Segment, from, end int64, maxBytes int) ([]byte, error) {
 	for _, s := range l[h.find(l, from):] {
 		if s.Meta().Base >= end {
 			break
@@ -87,9 +145,10 @@ func (h *history) Read(from int64, maxBytes int) ([]byte, error) {
 			return frames, err
 		}
 	}
-	if end < math.MaxInt64 {
-		_, _, err = h.passHoles(end)
+	if end == math.MaxInt64 {
+		return nil, nil
 	}
+	_, _, err := h.passHoles(end)
 	return nil, err
 }
 
@@ -100,7 +159,15 @@ func (h *history) find(l []*segment.Segment, from int64) int {
 
 // OffsetAt implements core.Older.
 func (h *history) OffsetAt(nanos int64) (int64, bool, error) {
-	l := h.list()
+	for {
+		offset, ok, err := h.offsetIn(h.list(), nanos)
+		if !errors.Is(err, segment.ErrDiscarded) {
+			return offset, ok, err
+		}
+	}
+}
+
+func (h *history) offsetIn(l []*segment.Segment, nanos int64) (int64, bool, error) {
 	i := sort.Search(len(l), func(i int) bool { return l[i].Meta().MaxTime >= nanos })
 	for _, s := range l[i:] {
 		offset, ok, err := s.OffsetAt(nanos)
@@ -111,18 +178,29 @@ func (h *history) OffsetAt(nanos int64) (int64, bool, error) {
 	return 0, false, nil
 }
 
-// Ordinal implements core.Older.
-func (h *history) Ordinal(offset int64) (int64, error) {
+// Ordinal implements core.Older. Inside a segment offsets count: it ends where they leave a gap.
+func (h *history) Ordinal(offset int64) int64 {
 	l := h.list()
 	if g := h.hole(offset); g != nil {
-		return g.Ordinal + min(max(offset-g.First, 0), g.Records), nil
+		return g.Ordinal + min(max(offset-g.First, 0), g.Records)
 	}
 	i := h.find(l, offset)
 	if i == len(l) {
-		return h.reach().records, nil
+		return h.reach().records
 	}
 	m := l[i].Meta()
-	return l[i].Ordinal(min(max(offset, m.Base), m.Next))
+	return m.Ordinal + max(0, offset-m.Base)
+}
+
+// at is the offset of the record that has n records of the partition before it; Next if there are not so many.
+func (h *history) at(n int64) int64 {
+	l := h.list()
+	i := sort.Search(len(l), func(i int) bool { m := l[i].Meta(); return m.Ordinal+m.Count > n })
+	if i == len(l) {
+		return h.Next()
+	}
+	m := l[i].Meta()
+	return m.Base + max(0, n-m.Ordinal)
 }
 
 // histories is all partitions' histories, by partition.
@@ -137,12 +215,26 @@ func (hs *histories) of(p *core.Partition) *history {
 	defer hs.mu.Unlock()
 	h := hs.by[p.ID]
 	if h == nil {
-		m := p.Marks()
-		h = &history{part: p, base: segmentBase{next: m.First}}
+		h = &history{part: p}
 		hs.by[p.ID] = h
 		p.SetOlder(h)
 	}
 	return h
+}
+
+// drop forgets a partition and returns the segments that it had.
+func (hs *histories) drop(id storage.PartitionID) (gone []*segment.Segment) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.by[id]
+	if h == nil {
+		return nil
+	}
+	delete(hs.by, id)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	gone, h.segments = h.segments, nil
+	return gone
 }
 
 // find returns nil if the partition has none.
@@ -152,14 +244,18 @@ func (hs *histories) find(id storage.PartitionID) *history {
 	return hs.by[id]
 }
 
-// count counts all segments.
-func (hs *histories) count() (n int64) {
+// count counts all segments, and their bytes.
+func (hs *histories) count() (n, bytes int64) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	for _, h := range hs.by {
-		n += int64(len(h.list()))
+		l := h.list()
+		n += int64(len(l))
+		for _, s := range l {
+			bytes += s.Meta().Length
+		}
 	}
-	return n
+	return n, bytes
 }
 
 // files returns the IDs of all segments' files.

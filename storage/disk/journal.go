@@ -44,6 +44,7 @@ type journal struct {
 	always    uint64 // number of the newest group with records of a SyncAlways topic; 0: none
 	unspilled int64
 	dirty     []*core.Partition // that have unspilled frames
+	trimmed   []*core.Partition // whose first offset moved, or that were dropped
 	room      chan struct{}     // closed when room is made; nil while nobody waits
 	mark      mark
 
@@ -272,6 +273,32 @@ func (j *journal) Wait(ctx context.Context, e *core.Entry) error {
 	case <-ctx.Done():
 		return errors.Join(storage.ErrIndeterminate, ctx.Err())
 	}
+}
+
+// Unroom implements core.Backend.
+func (j *journal) Unroom(e *core.Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.reserved.bytes -= int64(e.Bytes)
+	j.reserved.records -= count(e)
+	j.roomMade()
+}
+
+// Trimmed implements core.Backend: the keeper takes it from here.
+func (j *journal) Trimmed(p *core.Partition) {
+	j.mu.Lock()
+	j.trimmed = append(j.trimmed, p)
+	j.mu.Unlock()
+	signal(j.kick)
+}
+
+// takeTrimmed returns the partitions that Trimmed was told of.
+func (j *journal) takeTrimmed() []*core.Partition {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	ps := j.trimmed
+	j.trimmed = nil
+	return ps
 }
 
 // takeDirty returns the partitions with unspilled frames and how many bytes each has. Each stays listed until it has none.

@@ -27,6 +27,7 @@ type keeper struct {
 	every time.Duration
 
 	captured    int64          // bytes of the journal when the newest checkpoint was begun
+	wanted      atomic.Bool    // somebody waits for a checkpoint
 	making      atomic.Bool    // a journal file is being made
 	aside       sync.WaitGroup // who makes it
 	busy        chan struct{}  // has a value while no checkpoint is under way
@@ -68,6 +69,7 @@ func (k *keeper) run() {
 
 // turn does what is due.
 func (k *keeper) turn(timed bool) error {
+	k.reap()
 	if target, pressed := k.journal.pressed(); pressed {
 		if err := k.relieve(target); err != nil {
 			return err
@@ -82,10 +84,16 @@ func (k *keeper) turn(timed bool) error {
 	}
 	// The journal behind two checkpoints is kept: with one for each quarter of the budget, that is half of it.
 	due := k.journal.written.Load()-k.captured >= k.ring.budget/4
-	if starved || due || timed && uint64(k.core.State.Applied()) > k.applied.Load() {
+	if starved || due || k.wanted.Load() || timed && uint64(k.core.State.Applied()) > k.applied.Load() {
 		return k.begin()
 	}
 	return nil
+}
+
+// want asks for a checkpoint soon.
+func (k *keeper) want() {
+	k.wanted.Store(true)
+	signal(k.journal.kick)
 }
 
 // makeAhead makes a journal file beside the ongoing work: it takes long, since it is written once and synced.
@@ -134,9 +142,11 @@ func (k *keeper) begin() error {
 // capture takes the committed state at one point of the journal: cursors first, together with their LSN, then segments, once they
 // have all records up to that LSN and none beyond.
 func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
+	k.wanted.Store(false)
 	k.captured = k.journal.written.Load()
 	from := k.journal.marked()
 	cursors, applied := k.core.State.Capture()
+	k.reap()
 	if err := k.all(applied); err != nil {
 		return nil, nil, err
 	}
@@ -157,7 +167,8 @@ func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
 
 // describe builds the checkpoint of what the catalog, the segments and cursors are now.
 func (k *keeper) describe(cursors map[core.CursorKey][]byte) *checkpoint {
-	c := &checkpoint{id: k.made.id, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile}
+	c := &checkpoint{id: k.made.id, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile.Load()}
+	k.graves.begin(c.seq) // first, so that what is buried meanwhile is kept for as long as c may name it
 	c.groups, c.files = k.core.Catalog.Groups(), k.ring.files()
 	c.nextPart, c.nextGrp = k.core.Catalog.NextIDs()
 	byTopic := map[storage.PartitionID]int{}
@@ -173,14 +184,16 @@ func (k *keeper) describe(cursors map[core.CursorKey][]byte) *checkpoint {
 		c.topics = append(c.topics, ts)
 	}
 	for key, body := range cursors {
-		t := &c.topics[byTopic[key.Partition]]
-		t.cursors = append(t.cursors, cursorState{key, body})
+		if i, ok := byTopic[key.Partition]; ok { // else its topic was dropped since the cursors were taken
+			c.topics[i].cursors = append(c.topics[i].cursors, cursorState{key, body})
+		}
 	}
+	c.doomed = k.graves.list() // last, so that nothing is missing
 	return c
 }
 
 func (h *history) state() partState {
-	s := partState{first: h.first, reach: h.reach()}
+	s := partState{first: h.part.Marks().First, reach: h.reach()}
 	for _, seg := range h.list() {
 		s.segments = append(s.segments, seg.Meta())
 	}
@@ -199,8 +212,9 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 	k.next = (k.next + 1) % len(k.files)
 	k.ring.release(min(k.made.from.seq, c.from.seq))
 	k.made = *c
-	k.made.groups, k.made.topics, k.made.files = nil, nil, nil
+	k.made.groups, k.made.topics, k.made.files, k.made.doomed = nil, nil, nil, nil
 	k.applied.Store(uint64(c.applied))
+	k.graves.durable(c.seq)
 	k.checkpoints.Add(1)
 	return nil
 }

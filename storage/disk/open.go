@@ -253,11 +253,18 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	st.keeper = &keeper{
 		spiller: spiller{
 			journal: st.journal, segments: st.segments, parts: &histories{by: map[storage.PartitionID]*history{}},
-			limit: o.Tuning.SegmentBytes, cache: o.MemoryBytes/2 - o.MemoryBytes/16, epoch: epoch, nextFile: c.nextFile, changed: map[*segment.Segment]struct{}{},
+			limit: o.Tuning.SegmentBytes, cache: o.MemoryBytes/2 - o.MemoryBytes/16, epoch: epoch, changed: map[*segment.Segment]struct{}{},
+			graves: newGraveyard(int64(c.seq)),
 		},
 		core: st.core, ring: st.ring, last: end.last, made: *c, next: target, every: o.Tuning.CheckpointEvery,
 		busy: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
+	st.keeper.nextFile.Store(c.nextFile)
+	st.janitor = &janitor{
+		graves: st.keeper.graves, segments: st.segments, works: &st.works, want: st.keeper.want, hurried: func() bool { return false },
+		stopped: st.core.Stopped(), failed: st.workFailed, quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	st.cleaner = newCleaner(st, o.Tuning.CleanEvery)
 	st.keeper.busy <- struct{}{}
 	for i, name := range checkpointNames {
 		f, err := st.fs.Open(name, vfs.ReadWrite)
@@ -288,7 +295,13 @@ func (st *Store) restore(c *checkpoint) {
 			st.core.State.Set(cur.key, cur.body)
 		}
 	}
-	c.topics, c.groups = nil, nil
+	known := st.keeper.parts.files() // what was swapped while the checkpoint was taken may be both
+	for _, d := range c.doomed {
+		if !known[d.file] {
+			st.keeper.graves.buryNamed(d)
+		}
+	}
+	c.topics, c.groups, c.doomed = nil, nil, nil
 }
 
 func (st *Store) restorePartition(id storage.PartitionID, s *partState) {
@@ -296,12 +309,13 @@ func (st *Store) restorePartition(id storage.PartitionID, s *partState) {
 		return
 	}
 	p := st.core.Catalog.Partition(id)
-	h := &history{part: p, first: s.first, base: s.reach, gone: s.holes}
+	h := &history{part: p, base: s.reach, gone: s.holes}
 	for _, m := range s.segments {
 		h.segments = append(h.segments, st.segments.Open(id, m))
 	}
 	st.keeper.parts.by[id] = h
 	p.Restore(s.first, s.reach.next, s.reach.records, s.reach.time, h)
+	st.keeper.bury(p, h.trim(s.first))
 }
 
 // replay applies the journal between the checkpoint and its end, which verify found.
@@ -319,7 +333,7 @@ func (st *Store) replay(c *checkpoint, end *scan) error {
 // offsets are not used again.
 func (st *Store) jump() {
 	for _, p := range st.core.Catalog.Partitions() {
-		if p == nil || p.Policy == storage.SyncAlways {
+		if p == nil || p.Strategy().Sync == storage.SyncAlways {
 			continue
 		}
 		if next := p.Marks().Next; next <= math.MaxInt64-offsetJump {
@@ -351,8 +365,7 @@ func (st *Store) clamp() {
 
 func (st *Store) raise(p *core.Partition, next int64) {
 	p.Raise(next)
-	h := st.keeper.parts.of(p)
-	h.base.next = max(h.base.next, next)
+	st.keeper.parts.of(p).pass(segmentBase{next: next})
 }
 
 // committer returns the one of the store's epoch.
@@ -403,14 +416,14 @@ func (st *Store) leftovers(c *checkpoint) error {
 	for _, name := range foreign { // a header that a power cut has swallowed proves nothing, but the name is taken
 		var p, file uint64
 		if _, err := fmt.Sscanf(name, segmentDir+"/%8x/%16x", &p, &file); err == nil && file < math.MaxUint64 {
-			st.keeper.nextFile = max(st.keeper.nextFile, file+1)
+			st.keeper.nextFile.Store(max(st.keeper.nextFile.Load(), file+1))
 		}
 	}
 	known := st.keeper.parts.files()
 	for _, f := range found {
-		st.keeper.nextFile = max(st.keeper.nextFile, f.File+1)
+		st.keeper.nextFile.Store(max(st.keeper.nextFile.Load(), f.File+1))
 		switch {
-		case known[f.File]:
+		case known[f.File], st.keeper.graves.has(f.Partition, f.File):
 		case f.File >= c.nextFile:
 			st.orphans = append(st.orphans, f)
 		default:
@@ -422,12 +435,18 @@ func (st *Store) leftovers(c *checkpoint) error {
 
 // removeLeftovers removes them, now that another checkpoint is durable.
 func (st *Store) removeLeftovers() error {
+	known := st.keeper.parts.files() // some were found to be needed by the replay
+	removed := 0
 	for _, f := range st.orphans {
+		if known[f.File] || st.keeper.graves.has(f.Partition, f.File) {
+			continue
+		}
+		removed++
 		if err := st.segments.Remove(f); err != nil {
 			return fmt.Errorf("storage: leftover segment: %w", err)
 		}
 	}
-	st.report.Leftovers = len(st.orphans)
+	st.report.Leftovers = removed
 	st.orphans = nil
 	return nil
 }

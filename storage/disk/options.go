@@ -25,6 +25,7 @@ type Tuning struct {
 	SegmentBytes    int64         // what a segment file grows to; 0: 64 MiB; at least 64 KiB
 	SpillBytes      int64         // what may wait in memory before it is copied to segments; 0: a quarter of MemoryBytes, at most 32 MiB
 	CheckpointEvery time.Duration // between checkpoints while something changes; 0: 60 s; negative: no timer
+	CleanEvery      time.Duration // between looks at the cleanup policies; 0: 1 s; negative: only Clean does
 	OpenFiles       int           // segment files held open; 0: 1024
 }
 
@@ -50,6 +51,7 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&t.SegmentBytes, 64<<20)
 	fill(&t.SpillBytes, min(o.MemoryBytes/4, 32<<20))
 	fill(&t.CheckpointEvery, 60*time.Second)
+	fill(&t.CleanEvery, time.Second)
 	switch {
 	case o.MemoryBytes < minMemory:
 		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)

@@ -6,6 +6,7 @@ import (
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
 	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
 )
 
 // replay applies what the journal has behind the checkpoint: records go to memory and on to segments, as if they had just been committed.
@@ -36,6 +37,26 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 		if t, err = frame.DecodeTopic(body); err == nil {
 			r.st.core.Catalog.AddTopic(t)
 		}
+	case frame.Alter:
+		var t storage.Topic
+		if t, err = frame.DecodeTopic(body); err == nil {
+			r.st.core.Catalog.Alter(t)
+		}
+	case frame.Drop:
+		var first storage.PartitionID
+		if first, err = frame.DecodeDrop(body); err == nil {
+			r.st.core.Drop(first)
+			r.st.keeper.reap()
+		}
+	case frame.GroupDrop:
+		var g storage.GroupID
+		if g, err = frame.DecodeGroupDrop(body); err == nil {
+			r.st.core.DropGroup(g)
+		}
+	case frame.Start:
+		err = r.start(h)
+	case frame.Swap:
+		err = r.swap(h, body)
 	case frame.Group:
 		var g storage.Group
 		if g, err = frame.DecodeGroup(body); err == nil {
@@ -75,6 +96,33 @@ func (r *replay) cursor(h *frame.Header, body []byte) error {
 		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
 	}
 	r.st.core.State.Set(core.CursorKey{Group: c.Group, Partition: c.Partition}, append([]byte(nil), body...))
+	return nil
+}
+
+func (r *replay) start(h *frame.Header) error {
+	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	if p == nil {
+		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+	}
+	r.st.core.Begin(p, h.Base)
+	r.st.keeper.reap()
+	return nil
+}
+
+func (r *replay) swap(h *frame.Header, body []byte) error {
+	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	if p == nil {
+		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+	}
+	s, err := decodeSwap(body)
+	if err != nil {
+		return err
+	}
+	by := make([]*segment.Segment, len(s.by))
+	for i, m := range s.by {
+		by[i] = r.st.segments.Open(p.ID, m)
+	}
+	r.st.keeper.exchange(p, s.old, by)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sort"
 	"sync/atomic"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
@@ -17,9 +18,11 @@ type spiller struct {
 	journal  *journal
 	segments *segment.Dir
 	parts    *histories
-	limit    int64  // size of a segment
-	epoch    uint32 // of this open
-	nextFile uint64 // ID of the next segment file
+	limit    int64         // size of a segment
+	epoch    uint32        // of this open
+	nextFile atomic.Uint64 // ID of the next segment file
+	graves   *graveyard
+	sealings sealings
 
 	buf     []byte
 	changed map[*segment.Segment]struct{} // appended to since the last checkpoint took them
@@ -83,6 +86,7 @@ func (s *spiller) all(limit frame.LSN) error {
 
 // partition spills p's committed frames with an LSN up to limit, and returns how many bytes they were. It gives back memory meanwhile.
 func (s *spiller) partition(p *core.Partition, limit frame.LSN) (spilled int64, err error) {
+	spilled = s.skip(p)
 	for {
 		n, err := s.chunk(p, limit)
 		if n == 0 || err != nil {
@@ -117,11 +121,45 @@ func (s *spiller) chunk(p *core.Partition, limit frame.LSN) (int64, error) {
 	return n, nil
 }
 
+// skip passes over frames that need not be spilled, because their records are removed by now, and returns how many bytes they were.
+func (s *spiller) skip(p *core.Partition) int64 {
+	n, behind := p.Expired()
+	if n == 0 {
+		return 0
+	}
+	if !p.Dropped() {
+		s.parts.of(p).pass(segmentBase{behind.Next, behind.Records, behind.Time})
+	}
+	bytes := p.Spilled(n)
+	s.journal.spilled(p, bytes)
+	return bytes
+}
+
+// reap takes away what was trimmed: frames that wait to be spilled, and segments.
+func (s *spiller) reap() {
+	for _, p := range s.journal.takeTrimmed() {
+		s.skip(p)
+		if p.Dropped() {
+			s.bury(p, s.parts.drop(p.ID))
+			s.graves.buryNamed(doomed{partition: p.ID})
+		} else if h := s.parts.find(p.ID); h != nil {
+			s.bury(p, h.trim(p.Marks().First))
+		}
+	}
+}
+
+func (s *spiller) bury(p *core.Partition, gone []*segment.Segment) {
+	for _, seg := range gone {
+		delete(s.changed, seg)
+	}
+	s.graves.bury(p.ID, gone...)
+}
+
 // append writes frames to the active segment of p, or to a new one: where offsets leave a gap, so that within a segment they count.
 func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) error {
 	h := s.parts.of(p)
 	for len(hs) > 0 {
-		n, size := contiguous(hs)
+		n, size := contiguous(hs, piece(p.Strategy()))
 		seg, err := s.target(h, hs[0].Base, size)
 		if err != nil {
 			return err
@@ -141,9 +179,10 @@ func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) er
 	return nil
 }
 
-// contiguous returns how many of the first frames follow each other without a gap, and their bytes.
-func contiguous(hs []frame.Header) (n int, size int) {
-	for n < len(hs) && (n == 0 || hs[n].Base == hs[n-1].Next()) {
+// contiguous returns how many of the first frames follow each other without a gap and have at most so many bytes together, and their bytes. One
+// always does.
+func contiguous(hs []frame.Header, most int) (n int, size int) {
+	for n < len(hs) && (n == 0 || hs[n].Base == hs[n-1].Next() && size+hs[n].Size() <= most) {
 		size += hs[n].Size()
 		n++
 	}
@@ -157,16 +196,45 @@ func (s *spiller) target(h *history, base int64, size int) (*segment.Segment, er
 		return s.create(h, base)
 	}
 	m := a.Meta()
-	if m.Count == 0 || m.Next == base && m.Length+int64(size) <= s.limit {
+	if m.Count == 0 || m.Next == base && m.Length+int64(size) <= s.limit && !ripe(&m, int64(size), h.part.Strategy()) {
 		return a, nil
 	}
 	switch err := a.Seal(); {
 	case err == nil:
 		s.changed[a] = struct{}{}
+		s.sealings.note(m.File, s.graves.newest())
 	case !damaged(err):
 		return nil, err
 	}
 	return s.create(h, base)
+}
+
+// A segment that will be trimmed, rewritten or compacted is sealed sooner than others: what is appended to is left alone by all of these.
+const (
+	minRipe   = 64 << 10
+	ripeParts = 8         // of what a policy keeps in one segment
+	ripeAge   = time.Hour // of one that is to be rewritten
+)
+
+// ripe tells whether a segment is sealed before size bytes more are added, though there is room for them.
+func ripe(m *segment.Meta, size int64, s *storage.Strategy) bool {
+	if m.Length < minRipe {
+		return false
+	}
+	c := &s.Cleanup
+	age := time.Duration(m.MaxTime - m.MinTime)
+	return c.MaxBytes > 0 && m.Length+size > c.MaxBytes/ripeParts ||
+		c.MaxRecords > 0 && m.Count > c.MaxRecords/ripeParts ||
+		c.MaxAge > 0 && age > c.MaxAge/ripeParts ||
+		(c.LatestByKey || s.Level == storage.Compressed) && age > ripeAge
+}
+
+// piece bounds what is added to a segment at once, so that ripe is asked often enough.
+func piece(s *storage.Strategy) int {
+	if most := s.Cleanup.MaxBytes; most > 0 {
+		return int(max(minRipe, min(most/ripeParts, spillChunk)))
+	}
+	return spillChunk
 }
 
 func damaged(err error) bool {
@@ -175,8 +243,7 @@ func damaged(err error) bool {
 }
 
 func (s *spiller) create(h *history, base int64) (*segment.Segment, error) {
-	seg, err := s.segments.Create(h.part.ID, s.nextFile, base, h.reach().records, s.epoch)
-	s.nextFile++
+	seg, err := s.segments.Create(h.part.ID, s.nextFile.Add(1)-1, base, h.reach().records, s.epoch)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,9 @@ type Store struct {
 	journal  *journal
 	keeper   *keeper
 	lookout  *lookout
+	janitor  *janitor
+	cleaner  *cleaner
+	works    works
 	report   storage.OpenReport
 	holed    map[*core.Partition]bool // that got holes during the open
 	orphans  []segment.Found          // found by an open after an unclean stop, to be removed by it
@@ -84,6 +87,8 @@ func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
 	}
 	go st.committer().run()
 	go st.keeper.run()
+	go st.janitor.run()
+	go st.cleaner.run()
 	go st.lookout.run()
 	return st, nil
 }
@@ -127,7 +132,9 @@ func (st *Store) Stats() storage.Stats {
 	s.MemoryBytes = st.pool.Live()
 	s.JournalBytes, _, _ = st.ring.usage()
 	s.Spills, s.Checkpoints = k.spills.Load(), k.checkpoints.Load()
-	s.Segments = k.parts.count()
+	s.Segments, s.SegmentBytes = k.parts.count()
+	st.works.note(unlinkWork, func(w *storage.Work) { w.Backlog = k.graves.backlog() })
+	s.Work = st.works.all()
 	s.OpenFiles = st.segments.OpenFiles()
 	j.mu.Lock()
 	s.UnspilledBytes = j.unspilled
@@ -158,6 +165,10 @@ func (st *Store) close() {
 		st.err = st.release()
 		return
 	}
+	close(st.cleaner.quit)
+	<-st.cleaner.done
+	close(st.janitor.quit)
+	<-st.janitor.done
 	close(st.journal.quit)
 	<-st.journal.done
 	close(st.keeper.quit)

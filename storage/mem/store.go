@@ -6,6 +6,8 @@ package mem
 
 import (
 	"context"
+	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +32,8 @@ type Store struct {
 	pool  *core.Pool
 	bound int64
 
+	sweeping sync.Mutex
+	sweep    core.Sweep   // guarded by sweeping
 	room     sync.Mutex   // held while room is looked for, never together with a partition's
 	reserved atomic.Int64 // bytes of entries between Room and Stage
 }
@@ -83,6 +87,18 @@ func (s *Store) Stage(e *core.Entry) (bool, error) {
 	return true, nil
 }
 
+// Unroom is the core's.
+func (s *Store) Unroom(e *core.Entry) { s.reserved.Add(-int64(e.Bytes)) }
+
+// Trimmed is the core's: it gives memory back.
+func (s *Store) Trimmed(p *core.Partition) {
+	first := p.Marks().First
+	if p.Dropped() {
+		first = math.MaxInt64
+	}
+	p.Trim(first)
+}
+
 // Wait is the core's; nothing is ever waited for.
 func (s *Store) Wait(context.Context, *core.Entry) error { return nil }
 
@@ -108,8 +124,21 @@ func (s *Store) block(p *core.Partition, n int) *core.Block {
 // trim frees what every group finished.
 func (s *Store) trim() {
 	for id, floor := range s.core.State.Floors() {
-		s.core.Catalog.Partition(id).Trim(floor)
+		if p := s.core.Catalog.Partition(id); p != nil {
+			p.Trim(floor)
+		}
 	}
+}
+
+// Clean implements storage.Store.
+func (s *Store) Clean(ctx context.Context) error {
+	if err := s.core.Writable(); err != nil {
+		return err
+	}
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	cuts, err := s.sweep.Plan(s.core, nil)
+	return errors.Join(err, s.core.TrimAll(ctx, cuts))
 }
 
 // Stats implements storage.Store.

@@ -2,8 +2,6 @@ package core
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -49,15 +47,46 @@ func (c *Core) commit(ctx context.Context, x *Entry) error {
 }
 
 func (c *Core) stage(x *Entry) (committed bool, err error) {
-	c.gate.RLock()
-	defer c.gate.RUnlock()
-	if err := c.Writable(); err != nil {
+	if x.deletes == nil {
+		c.gate.RLock()
+		defer c.gate.RUnlock()
+	} else { // alone: what was checked against the catalog before is staged before, or is checked again
+		c.gate.Lock()
+		defer c.gate.Unlock()
+	}
+	if err := c.stageable(x); err != nil {
+		c.backend.Unroom(x)
 		return false, err
+	}
+	if x.deletes != nil {
+		x.deletes()
 	}
 	x.lock()
 	defer x.unlock()
 	x.number()
 	return c.backend.Stage(x)
+}
+
+// stageable tells whether x may still be staged: what it is about may have been deleted since it was encoded. The gate is held, so that nothing is
+// deleted until x is staged.
+func (c *Core) stageable(x *Entry) error {
+	if err := c.Writable(); err != nil {
+		return err
+	}
+	for i := range x.Frames {
+		f := &x.Frames[i]
+		p := f.owner
+		if f.Part != nil {
+			p = f.Part
+		}
+		if p != nil && p.dropped.Load() {
+			return storage.ErrNotFound
+		}
+		if f.Header.Kind == frame.Cursor && !c.Catalog.hasGroup(f.cursor.Group) {
+			return storage.ErrNotFound
+		}
+	}
+	return nil
 }
 
 func (c *Core) take() *Entry {
@@ -184,107 +213,6 @@ func durability(x *Entry) storage.Durability {
 		return storage.Synced
 	}
 	return storage.Written
-}
-
-// CreateTopic is storage.Store's.
-func (c *Core) CreateTopic(ctx context.Context, s storage.TopicSpec) (storage.Topic, error) {
-	if err := checkSpec(&s); err != nil {
-		return storage.Topic{}, err
-	}
-	s.Settings = append([]byte(nil), s.Settings...)
-	t := storage.Topic{TopicSpec: s, Incarnation: incarnation()}
-	made, err := c.create(ctx, "topic "+s.Name, func() bool {
-		_, ok := c.Catalog.Topic(s.Name)
-		return ok
-	}, func(x *Entry) {
-		t.First = c.Catalog.takePartitions(s.Partitions)
-		x.addTopic(&t)
-	})
-	if err == nil && !made {
-		err = storage.ErrExists
-	}
-	if err != nil {
-		return storage.Topic{}, err
-	}
-	return t, nil
-}
-
-// CreateGroup is storage.Store's.
-func (c *Core) CreateGroup(ctx context.Context, name string) (storage.Group, error) {
-	if n := len(name); n < 1 || n > storage.MaxName {
-		return storage.Group{}, &storage.LimitError{What: "name", Size: int64(n), Max: storage.MaxName}
-	}
-	if n := len(c.Catalog.Groups()); n >= storage.MaxGroups {
-		return storage.Group{}, &storage.LimitError{What: "number of groups", Size: int64(n), Max: storage.MaxGroups}
-	}
-	g := storage.Group{Name: name}
-	made, err := c.create(ctx, "group "+name, func() bool {
-		_, ok := c.Catalog.group(name)
-		return ok
-	}, func(x *Entry) {
-		g.ID = c.Catalog.takeGroup()
-		x.addGroup(&g)
-	})
-	if err == nil && !made {
-		g, _ = c.Catalog.group(name)
-	}
-	return g, err
-}
-
-// create commits what fill adds, unless exists says that it is there, and never twice at a time for one name.
-func (c *Core) create(ctx context.Context, name string, exists func() bool, fill func(*Entry)) (made bool, err error) {
-	for {
-		if err := c.Writable(); err != nil {
-			return false, err
-		}
-		if exists() {
-			return false, nil
-		}
-		wait, mine := c.Catalog.claim(name)
-		if mine {
-			break
-		}
-		select {
-		case <-wait:
-		case <-c.stopped:
-		case <-ctx.Done():
-			return false, errors.Join(storage.ErrFull, ctx.Err())
-		}
-	}
-	if exists() { // it came between the look and the claim
-		c.Catalog.abandon(name)
-		return false, nil
-	}
-	x := c.take()
-	defer c.give(x)
-	fill(x)
-	err = c.commit(ctx, x)
-	if err != nil && !errors.Is(err, storage.ErrIndeterminate) {
-		c.Catalog.abandon(name)
-	}
-	return err == nil, err
-}
-
-func checkSpec(s *storage.TopicSpec) error {
-	switch {
-	case len(s.Name) < 1 || len(s.Name) > storage.MaxName:
-		return &storage.LimitError{What: "name", Size: int64(len(s.Name)), Max: storage.MaxName}
-	case s.Partitions < 1 || s.Partitions > storage.MaxPartitions:
-		return &storage.LimitError{What: "number of partitions", Size: int64(s.Partitions), Max: storage.MaxPartitions}
-	case len(s.Settings) > storage.MaxSettings:
-		return &storage.LimitError{What: "settings", Size: int64(len(s.Settings)), Max: storage.MaxSettings}
-	}
-	return nil
-}
-
-func incarnation() uint64 {
-	var b [8]byte
-	for {
-		rand.Read(b[:]) // never fails
-		if n := binary.LittleEndian.Uint64(b[:]); n != 0 {
-			return n
-		}
-	}
 }
 
 // NoRoom returns the error of an append that found no room before its wait ended, or at once if cause is nil.

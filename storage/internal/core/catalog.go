@@ -74,6 +74,18 @@ func (c *Catalog) Sharers() (n int64) {
 	return n
 }
 
+// topicsWith returns the topics whose strategy is so.
+func (c *Catalog) topicsWith(so func(*storage.Strategy) bool) (ts []storage.Topic) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := range c.topics {
+		if so(&c.topics[i].Strategy) {
+			ts = append(ts, c.topics[i])
+		}
+	}
+	return ts
+}
+
 // Groups is storage.Store's.
 func (c *Catalog) Groups() []storage.Group {
 	c.mu.RLock()
@@ -111,13 +123,93 @@ func (c *Catalog) AddTopic(t storage.Topic) {
 	if end := int(t.First) + t.Partitions; end > len(c.partitions) {
 		c.partitions = append(c.partitions, make([]*Partition, end-len(c.partitions))...)
 	}
-	all, share := make([]Partition, t.Partitions), &Share{}
+	strategy, share := t.Strategy, &Share{}
+	all := make([]Partition, t.Partitions)
 	for i := range all {
 		p := &all[i]
-		p.ID, p.Policy, p.Level, p.share = t.Partition(i), t.Strategy.Sync, t.Strategy.Level, share
+		p.ID, p.share = t.Partition(i), share
+		p.strategy.Store(&strategy)
 		c.partitions[p.ID] = p
 	}
 	c.nextPartition = max(c.nextPartition, t.First+storage.PartitionID(t.Partitions))
+}
+
+// Alter gives the topic that begins with the partition t.First t's strategy and settings. It does nothing if there is no such topic.
+func (c *Catalog) Alter(t storage.Topic) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle("topic " + t.Name)
+	i, ok := c.byName[t.Name]
+	if !ok || c.topics[i].First != t.First {
+		return
+	}
+	c.topics[i].Strategy, c.topics[i].Settings = t.Strategy, t.Settings
+	strategy := t.Strategy
+	for _, p := range c.of(&c.topics[i]) {
+		p.strategy.Store(&strategy)
+	}
+}
+
+// of returns the partitions of a topic. mu is held.
+func (c *Catalog) of(t *storage.Topic) []*Partition {
+	return c.partitions[t.First : int(t.First)+t.Partitions]
+}
+
+// PartitionsOf returns the partitions of a topic, in their order; nil if it is gone.
+func (c *Catalog) PartitionsOf(t *storage.Topic) []*Partition {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if i, ok := c.byName[t.Name]; !ok || c.topics[i].First != t.First {
+		return nil
+	}
+	return slices.Clone(c.of(t))
+}
+
+// Drop removes the topic that begins with the partition first, and returns the partitions that it had.
+func (c *Catalog) Drop(first storage.PartitionID) []*Partition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.topics, func(t storage.Topic) bool { return t.First == first })
+	if i < 0 {
+		return nil
+	}
+	t := c.topics[i]
+	c.settle("topic " + t.Name)
+	gone := slices.Clone(c.of(&t))
+	clear(c.of(&t))
+	c.topics = slices.Delete(slices.Clone(c.topics), i, i+1)
+	clear(c.byName)
+	for i := range c.topics {
+		c.byName[c.topics[i].Name] = i
+	}
+	for _, p := range gone {
+		p.dropped.Store(true)
+	}
+	return gone
+}
+
+// DropGroup removes a group.
+func (c *Catalog) DropGroup(id storage.GroupID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.groupIDs, id)
+	i := slices.IndexFunc(c.groups, func(g storage.Group) bool { return g.ID == id })
+	if i < 0 {
+		return
+	}
+	c.settle("group " + c.groups[i].Name)
+	c.groups = slices.Delete(slices.Clone(c.groups), i, i+1)
+	clear(c.groupName)
+	for i := range c.groups {
+		c.groupName[c.groups[i].Name] = i
+	}
+}
+
+// disown makes hasGroup false for a group whose deletion is being staged.
+func (c *Catalog) disown(id storage.GroupID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.groupIDs, id)
 }
 
 // AddGroup makes a committed group known. It does nothing if it is.

@@ -25,6 +25,10 @@ type Backend interface {
 	Stage(e *Entry) (committed bool, err error)
 	// Wait waits until e, which was staged and not committed, is as durable as it asks for.
 	Wait(ctx context.Context, e *Entry) error
+	// Unroom takes back what Room granted to e, which is not staged after all.
+	Unroom(e *Entry)
+	// Trimmed is told that records of p were removed: those below its first offset, or all if it was dropped. No lock is held.
+	Trimmed(p *Partition)
 }
 
 // Core is the common part of a store. The zero Core is not usable; see New.
@@ -42,7 +46,7 @@ type Core struct {
 	closed  atomic.Bool  // set under gate
 	reading bool         // nothing is ever written; see ReadOnly
 
-	appended, appendedBytes atomic.Int64
+	appended, appendedBytes, trimmed atomic.Int64
 }
 
 // New returns a core without topics.
@@ -101,7 +105,7 @@ func (c *Core) Now() time.Time { return time.Now() }
 // Stats fills in what the core counts.
 func (c *Core) Stats() storage.Stats {
 	s := c.Catalog.stats()
-	s.Appended, s.AppendedBytes = c.appended.Load(), c.appendedBytes.Load()
+	s.Appended, s.AppendedBytes, s.Trimmed = c.appended.Load(), c.appendedBytes.Load(), c.trimmed.Load()
 	return s
 }
 

@@ -18,9 +18,10 @@ type Entry struct {
 	Group    *Group // the backend's: what it commits with
 	Number   uint64 // the backend's
 
-	core  *Core
-	buf   []byte       // the frames, one behind the other
-	parts []*Partition // of the batches, ascending by ID: to be locked
+	deletes func() // makes what the entry deletes unknown to entries that are staged later
+	core    *Core
+	buf     []byte       // the frames, one behind the other
+	parts   []*Partition // of the batches, ascending by ID: to be locked
 }
 
 // Frame is a frame of an entry under way.
@@ -32,6 +33,8 @@ type Frame struct {
 	topic  *storage.Topic
 	group  *storage.Group
 	cursor CursorKey
+	owner  *Partition // that a frame without records is about, nil if none
+	effect func()     // what the frame changes when it commits, of kinds that have no field of their own
 }
 
 // Raw returns the frame's bytes: room for a header, the body, padding.
@@ -94,17 +97,31 @@ func (e *Entry) addBatch(p *Partition, b *storage.Batch, nanos int64) {
 		Kind: frame.Batch, Partition: uint32(p.ID), Span: n, Count: n, Time: nanos,
 	}})
 	e.parts = append(e.parts, p)
-	e.demand(p.Policy)
-	e.Always = e.Always || p.Policy == storage.SyncAlways
+	policy := p.Strategy().Sync
+	e.demand(policy)
+	e.Always = e.Always || policy == storage.SyncAlways
 }
 
 func (e *Entry) addCursor(p *Partition, c *storage.Cursor) {
 	at := e.begin()
 	e.buf = frame.AppendCursor(e.buf, c)
-	e.finish(at, Frame{cursor: CursorKey{c.Group, c.Partition}, Header: frame.Header{
+	e.finish(at, Frame{cursor: CursorKey{c.Group, c.Partition}, owner: p, Header: frame.Header{
 		Kind: frame.Cursor, Partition: uint32(c.Partition),
 	}})
-	e.demand(p.Policy)
+	e.demand(p.Strategy().Sync)
+}
+
+// AddState adds a frame that is neither records nor a cursor. It is synced, and effect runs when it has committed: in the order of all
+// entries, with no lock held. p is the partition that it is about; nil if it is about none.
+func (e *Entry) AddState(kind frame.Kind, p *Partition, base int64, body []byte, effect func()) {
+	at := e.begin()
+	e.buf = append(e.buf, body...)
+	h := frame.Header{Kind: kind, Base: base}
+	if p != nil {
+		h.Partition = uint32(p.ID)
+	}
+	e.finish(at, Frame{owner: p, effect: effect, Header: h})
+	e.Sync = true
 }
 
 func (e *Entry) addTopic(t *storage.Topic) {

@@ -24,6 +24,26 @@ func (f Face) Topic(name string) (storage.Topic, bool) { return f.core.Catalog.T
 // Topics implements storage.Store.
 func (f Face) Topics() []storage.Topic { return f.core.Catalog.Topics() }
 
+// AlterTopic implements storage.Store.
+func (f Face) AlterTopic(ctx context.Context, name string, s storage.Strategy, settings []byte) error {
+	return f.core.AlterTopic(ctx, name, s, settings)
+}
+
+// DeleteTopic implements storage.Store.
+func (f Face) DeleteTopic(ctx context.Context, name string) error {
+	return f.core.DeleteTopic(ctx, name)
+}
+
+// DeleteGroup implements storage.Store.
+func (f Face) DeleteGroup(ctx context.Context, name string) error {
+	return f.core.DeleteGroup(ctx, name)
+}
+
+// Trim implements storage.Store.
+func (f Face) Trim(ctx context.Context, p storage.PartitionID, first int64) error {
+	return f.core.Trim(ctx, p, first)
+}
+
 // CreateGroup implements storage.Store.
 func (f Face) CreateGroup(ctx context.Context, name string) (storage.Group, error) {
 	return f.core.CreateGroup(ctx, name)

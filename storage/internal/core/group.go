@@ -14,6 +14,7 @@ type Group struct {
 	cursors []cursorBody
 	topics  []*storage.Topic
 	groups  []*storage.Group
+	effects []func()
 	last    frame.LSN
 	bytes   int64
 }
@@ -42,6 +43,8 @@ func (g *Group) Add(e *Entry, number uint64) {
 			g.topics = append(g.topics, f.topic)
 		case f.group != nil:
 			g.groups = append(g.groups, f.group)
+		case f.effect != nil:
+			g.effects = append(g.effects, f.effect)
 		case f.Header.Kind == frame.Cursor:
 			g.cursors = append(g.cursors, cursorBody{f.cursor, append([]byte(nil), e.Body(f)...)})
 		}
@@ -82,9 +85,16 @@ func (c *Core) Apply(g *Group) {
 	c.appended.Add(records)
 	c.appendedBytes.Add(g.bytes)
 	c.State.mu.Lock()
-	defer c.State.mu.Unlock()
 	for i := range g.cursors {
 		c.State.cursors[g.cursors[i].key] = g.cursors[i].body
 	}
+	if len(g.effects) > 0 {
+		c.State.mu.Unlock()
+		for _, effect := range g.effects {
+			effect()
+		}
+		c.State.mu.Lock()
+	}
 	c.State.applied = max(c.State.applied, g.last)
+	c.State.mu.Unlock()
 }

@@ -21,6 +21,8 @@ func (c *Core) CommitInPlace(e *Entry, block func(p *Partition, n int) *Block) {
 			c.Catalog.AddTopic(*f.topic)
 		case f.group != nil:
 			c.Catalog.AddGroup(*f.group)
+		case f.effect != nil:
+			f.effect()
 		case f.Header.Kind == frame.Cursor:
 			c.State.Set(f.cursor, append([]byte(nil), e.Body(f)...))
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -16,15 +17,16 @@ type Older interface {
 	// Read returns whole, verified frames, in a buffer that belongs to the caller: see segment.Segment.Read.
 	Read(from int64, maxBytes int) ([]byte, error)
 	OffsetAt(nanos int64) (offset int64, ok bool, err error)
-	Ordinal(offset int64) (int64, error)
+	// Ordinal counts the records of the partition below offset, those removed since included. It does not read the disk.
+	Ordinal(offset int64) int64
 }
 
 // Partition is a log of records.
 type Partition struct {
-	ID     storage.PartitionID
-	Policy storage.SyncPolicy
-	Level  storage.Level
-	share  *Share // of its topic
+	ID       storage.PartitionID
+	share    *Share                           // of its topic
+	strategy atomic.Pointer[storage.Strategy] // its topic's; replaced, never changed
+	dropped  atomic.Bool                      // its topic is deleted; set under Core.gate
 
 	mu      sync.Mutex
 	tail    tail  // guarded by mu, as all below
@@ -49,6 +51,12 @@ type Partition struct {
 		Index int
 	}
 }
+
+// Strategy is how the partition's topic is stored now. It is not to be changed.
+func (p *Partition) Strategy() *storage.Strategy { return p.strategy.Load() }
+
+// Dropped tells whether the partition's topic was deleted.
+func (p *Partition) Dropped() bool { return p.dropped.Load() }
 
 // Restore sets what a partition was when it was last known. Before the store serves.
 func (p *Partition) Restore(first, next, records, nanos int64, older Older) {
@@ -194,7 +202,7 @@ func (p *Partition) Spilled(n int) (bytes int64) {
 }
 
 // Cached tells whether what is spilled may stay in memory.
-func (p *Partition) Cached() bool { return p.Level == storage.MemoryAndDisk }
+func (p *Partition) Cached() bool { return p.Strategy().Level == storage.MemoryAndDisk }
 
 // Evict drops the frames in b, which Older has, from memory.
 func (p *Partition) Evict(b *Block) {
@@ -216,7 +224,7 @@ func (p *Partition) Trim(floor int64) (bytes int64) {
 	for n < p.tail.len() && p.tail.at(n).next() <= min(floor, p.end) {
 		f := p.tail.at(n)
 		n++
-		p.first = f.next()
+		p.first = max(p.first, f.next())
 		if n == p.tail.len() || p.tail.at(n).block != f.block {
 			bytes += int64(f.block.Cap())
 			f.block.Release()
@@ -224,6 +232,36 @@ func (p *Partition) Trim(floor int64) (bytes int64) {
 	}
 	p.pop(n)
 	return bytes
+}
+
+// Begin removes what lies below first from view. It returns false if that was so already. What memory and Older have of it is the backend's to
+// take away: see Backend.Trimmed.
+func (p *Partition) Begin(first int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if first <= p.first {
+		return false
+	}
+	p.first = first
+	return true
+}
+
+// Expired returns how many frames at the front of those that are not spilled need not be, since all their records are removed, and
+// the marks behind them.
+func (p *Partition) Expired() (n int, behind Marks) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gone := p.dropped.Load()
+	behind.First = p.first
+	for i := p.spilled; i < p.tail.len(); i++ {
+		f := p.tail.at(i)
+		if f.base >= p.end || !gone && f.next() > p.first {
+			break
+		}
+		n++
+		behind.Next, behind.Records, behind.Time = f.next(), f.ordinal+int64(f.count), f.time
+	}
+	return n, behind
 }
 
 // Last returns the block of the newest frame in memory, nil if there is none. The partition is locked.

@@ -20,6 +20,7 @@ func (c *Core) Read(dst []storage.Record, id storage.PartitionID, from int64, ma
 	from = max(from, 0)
 	for {
 		p.mu.Lock()
+		from = max(from, p.first)
 		if from >= p.end {
 			p.mu.Unlock()
 			return dst, from, nil
@@ -57,9 +58,12 @@ func (c *Core) readTail(dst []storage.Record, p *Partition, from int64, maxBytes
 		f.block.Retain()
 		*refs = append(*refs, *f)
 	}
+	next := from
+	if len(*refs) == 0 { // a gap up to the end
+		next = p.end
+	}
 	p.mu.Unlock()
 	buf := make([]byte, 0, total)
-	next := from
 	for i := range *refs {
 		f := &(*refs)[i]
 		at := len(buf)
@@ -131,19 +135,19 @@ func (c *Core) OffsetAt(id storage.PartitionID, t time.Time) (int64, error) {
 	}
 	p.mu.Lock()
 	older, end := p.older, p.end
-	offset := end
+	offset, first := end, p.first
 	if i := p.tail.findTime(nanos); i < p.tail.len() {
 		offset = min(end, p.tail.at(i).base)
 	}
 	p.mu.Unlock()
 	if older == nil {
-		return offset, nil
+		return max(first, offset), nil
 	}
 	at, ok, err := older.OffsetAt(nanos)
 	if err != nil || !ok {
-		return offset, err
+		return max(first, offset), err
 	}
-	return min(at, offset), nil
+	return max(first, min(at, offset)), nil
 }
 
 // Ordinal is storage.Store's.
@@ -152,21 +156,23 @@ func (c *Core) Ordinal(id storage.PartitionID, offset int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return p.ordinalOf(offset), nil
+}
+
+// ordinalOf counts the records ever committed below offset; below the first one that is stored, as if it were that.
+func (p *Partition) ordinalOf(offset int64) int64 {
 	p.mu.Lock()
-	older, records := p.older, p.records
-	if offset >= p.end {
-		p.mu.Unlock()
-		return records, nil
+	defer p.mu.Unlock()
+	offset = max(offset, p.first)
+	switch n := p.tail.len(); {
+	case offset >= p.end:
+		return p.records
+	case n > 0 && (p.older == nil || offset >= p.tail.at(0).base):
+		return p.tail.ordinal(offset)
+	case p.older == nil:
+		return p.records
 	}
-	if n := p.tail.len(); n > 0 && (older == nil || offset >= p.tail.at(0).base) {
-		defer p.mu.Unlock()
-		return p.tail.ordinal(max(offset, 0)), nil
-	}
-	p.mu.Unlock()
-	if older == nil {
-		return records, nil
-	}
-	return older.Ordinal(max(offset, 0))
+	return p.older.Ordinal(offset)
 }
 
 // ordinal counts the records of the partition below offset, from what is in memory. Batches are staged without gaps inside them.

@@ -13,6 +13,8 @@ type memory struct{ core *Core }
 
 func (m *memory) Room(context.Context, *Entry) error { return nil }
 func (m *memory) Wait(context.Context, *Entry) error { return nil }
+func (m *memory) Unroom(*Entry)                      {}
+func (m *memory) Trimmed(*Partition)                 {}
 func (m *memory) Stage(e *Entry) (bool, error) {
 	pool := NewPool(1 << 20)
 	m.core.CommitInPlace(e, func(*Partition, int) *Block { return pool.Get(1 << 10) })
@@ -24,7 +26,7 @@ type growing struct{ base, next int64 }
 
 func (g *growing) Next() int64                         { return g.next }
 func (g *growing) OffsetAt(int64) (int64, bool, error) { return 0, false, nil }
-func (g *growing) Ordinal(int64) (int64, error)        { return 0, nil }
+func (g *growing) Ordinal(int64) int64                 { return 0 }
 func (g *growing) Read(int64, int) ([]byte, error) {
 	g.next = g.base + 1
 	return nil, nil

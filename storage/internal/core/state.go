@@ -42,6 +42,13 @@ func (s *State) Cursor(g storage.GroupID, p storage.PartitionID) (storage.Cursor
 	return c, err == nil
 }
 
+// Forget removes the cursors for which gone is true.
+func (s *State) Forget(gone func(k CursorKey) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.cursors, func(k CursorKey, _ []byte) bool { return gone(k) })
+}
+
 // Applied returns how far the journal was applied.
 func (s *State) Applied() frame.LSN {
 	s.mu.Lock()

@@ -40,12 +40,18 @@ type Kind uint8
 
 // The kinds. Zero is none, so that empty space is no frame.
 const (
-	Batch  Kind = 1 // records
-	Cursor Kind = 2 // how far a group has come in a partition
-	Topic  Kind = 3 // a topic was made
-	Group  Kind = 4 // a group was made
-	Pad    Kind = 5 // zeros up to a boundary; means nothing
-	last        = Pad
+	Batch     Kind = 1  // records
+	Cursor    Kind = 2  // how far a group has come in a partition
+	Topic     Kind = 3  // a topic was made
+	Group     Kind = 4  // a group was made
+	Pad       Kind = 5  // zeros up to a boundary; means nothing
+	Alter     Kind = 7  // a topic has another strategy and other settings
+	Drop      Kind = 8  // a topic was deleted
+	GroupDrop Kind = 9  // a group was deleted
+	Start     Kind = 10 // the records of a partition below the base offset are removed
+	Swap      Kind = 11 // files of a partition are replaced by others that say the same
+	last           = Swap
+	unused    Kind = 6
 )
 
 // Flags of a frame.
@@ -162,7 +168,7 @@ func (h *Header) possible() bool {
 	if h.Kind == Batch {
 		return h.Flags <= End && h.BodyLen <= MaxBody && h.Base >= 0 && h.Next() > h.Base && h.Count > 0 && h.Count <= h.Span
 	}
-	return h.Kind > Batch && h.Kind <= last && h.Flags <= End && h.BodyLen <= MaxBody && h.Base >= 0 && h.Span|h.Count == 0
+	return h.Kind > Batch && h.Kind <= last && h.Kind != unused && h.Flags <= End && h.BodyLen <= MaxBody && h.Base >= 0 && h.Span|h.Count == 0
 }
 
 // Resembles tells cheaply whether a header at the start of src could be one of a frame of epoch: a filter in front of Parse for searches

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leatmq/leat/compress"
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
 )
@@ -32,7 +33,10 @@ type golden struct {
 func (g *golden) encode() []byte { return assemble(g.header, g.body, seed) }
 
 func goldens() []golden {
-	return []golden{goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGroup(), goldenPad()}
+	return []golden{
+		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGroup(), goldenPad(),
+		goldenAlter(), goldenDrop(), goldenGroupDrop(), goldenStart(),
+	}
 }
 
 func goldenBatch() golden {
@@ -75,16 +79,51 @@ func goldenCursor() golden {
 }
 
 func goldenTopic() golden {
+	return goldenTopicOf("topic", frame.Topic, storage.Strategy{Sync: storage.SyncInterval(250 * time.Millisecond)})
+}
+
+func goldenAlter() golden {
+	return goldenTopicOf("alter", frame.Alter, storage.Strategy{
+		Sync: storage.SyncOS, Level: storage.Compressed, NoBackup: true,
+		Compression: storage.CompressionPolicy{Codec: compress.IDZstd, Level: compress.Better, BlockBytes: 300_000},
+		Cleanup: storage.CleanupPolicy{
+			MaxAge: time.Hour, MaxBytes: 1 << 40, MaxRecords: 1 << 33, LatestByKey: true, TombstoneAge: time.Minute, HoldForGroups: true,
+		},
+	})
+}
+
+func goldenDrop() golden {
+	h := frame.Header{Kind: frame.Drop, Flags: frame.End, LSN: frame.At(2, 5), Time: 1767323045000000678}
+	return golden{"drop", h, frame.AppendDrop(nil, 70000), func(_ *frame.Header, body []byte) error {
+		got, err := frame.DecodeDrop(body)
+		return differ(got, err, storage.PartitionID(70000))
+	}}
+}
+
+func goldenGroupDrop() golden {
+	h := frame.Header{Kind: frame.GroupDrop, Flags: frame.End, LSN: frame.At(2, 6), Time: 1767323045000000678}
+	return golden{"groupdrop", h, frame.AppendGroupDrop(nil, 300), func(_ *frame.Header, body []byte) error {
+		got, err := frame.DecodeGroupDrop(body)
+		return differ(got, err, storage.GroupID(300))
+	}}
+}
+
+func goldenStart() golden {
+	h := frame.Header{Kind: frame.Start, Flags: frame.End, LSN: frame.At(2, 7), Base: 1 << 40, Partition: 3}
+	return golden{"start", h, nil, func(_ *frame.Header, body []byte) error { return differ(len(body), nil, 0) }}
+}
+
+func goldenTopicOf(name string, kind frame.Kind, strategy storage.Strategy) golden {
 	want := storage.Topic{
 		TopicSpec: storage.TopicSpec{
 			Name: "orders.v2", Partitions: 300, Settings: []byte(`{"for":"the layer above"}`),
-			Strategy: storage.Strategy{Sync: storage.SyncInterval(250 * time.Millisecond)},
+			Strategy: strategy,
 		},
 		Incarnation: 0x0123456789abcdef,
 		First:       70000,
 	}
-	h := frame.Header{Kind: frame.Topic, Flags: frame.End, LSN: frame.At(1, 1), Time: 1767323045000000678}
-	return golden{"topic", h, frame.AppendTopic(nil, &want), func(_ *frame.Header, body []byte) error {
+	h := frame.Header{Kind: kind, Flags: frame.End, LSN: frame.At(1, 1), Time: 1767323045000000678}
+	return golden{name, h, frame.AppendTopic(nil, &want), func(_ *frame.Header, body []byte) error {
 		got, err := frame.DecodeTopic(body)
 		return differ(got, err, want)
 	}}

@@ -7,13 +7,13 @@ import (
 	"github.com/leatmq/leat/storage"
 )
 
-// The body of a Topic frame.
+// The body of a Topic frame, and of an Alter frame, which replaces the strategy and the settings of the topic of that first ID.
 //
 //	form          1 byte: 1
 //	first         uvarint, ID of partition 0
 //	partitions    uvarint
 //	incarnation   8 bytes
-//	sync          varint: 0 always, negative left to the system, else the interval in nanoseconds
+//	strategy      see strategy.go
 //	name          uvarint length, bytes
 //	settings      uvarint length, bytes
 //	past          see past.go
@@ -25,7 +25,7 @@ func AppendTopic(dst []byte, t *storage.Topic) []byte {
 	dst = binary.AppendUvarint(dst, uint64(t.First))
 	dst = binary.AppendUvarint(dst, uint64(t.Partitions))
 	dst = binary.LittleEndian.AppendUint64(dst, t.Incarnation)
-	dst = binary.AppendVarint(dst, int64(t.Strategy.Sync))
+	dst = appendStrategy(dst, &t.Strategy)
 	dst = appendBytes(dst, t.Name)
 	dst = appendBytes(dst, t.Settings)
 	return appendPast(dst, t.Past)
@@ -36,7 +36,7 @@ func DecodeTopic(body []byte) (storage.Topic, error) {
 	s := scanner{rest: body}
 	form := s.byte()
 	first, partitions := s.uvarint(), s.uvarint()
-	incarnation, sync := s.uint64(), s.varint()
+	incarnation, strategy := s.uint64(), s.strategy()
 	name, settings := s.bytes(), s.bytes()
 	past := s.past(partitions)
 	if err := s.ends(form, topicForm); err != nil {
@@ -49,7 +49,7 @@ func DecodeTopic(body []byte) (storage.Topic, error) {
 	return storage.Topic{
 		TopicSpec: storage.TopicSpec{
 			Name: string(name), Partitions: int(partitions),
-			Strategy: storage.Strategy{Sync: storage.SyncPolicy(sync)},
+			Strategy: strategy,
 			Settings: append([]byte(nil), settings...),
 		},
 		Incarnation: incarnation,

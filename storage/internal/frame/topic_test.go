@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leatmq/leat/compress"
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
 	"pgregory.net/rapid"
@@ -30,10 +31,36 @@ func drawTopic(t *rapid.T) storage.Topic {
 			break // enough bytes
 		}
 	}
+	drawStrategy(t, &topic.Strategy)
 	if settings := rapid.SliceOfN(rapid.Byte(), 0, 500).Draw(t, "settings"); len(settings) > 0 {
 		topic.Settings = settings
 	}
 	return topic
+}
+
+// drawStrategy fills in a strategy that can be, but for its Sync.
+func drawStrategy(t *rapid.T, s *storage.Strategy) {
+	amount := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, math.MaxInt64))
+	if s.Sync == storage.SyncAlways && rapid.Bool().Draw(t, "in memory") {
+		s.Level = storage.MemoryOnly
+		s.Memory = storage.MemoryPolicy{Bytes: amount.Draw(t, "memory"), WhenFull: rapid.SampledFrom([]storage.Overflow{storage.RefuseNew, storage.DropOldest}).Draw(t, "full")}
+	} else {
+		s.Level = rapid.SampledFrom([]storage.Level{storage.MemoryAndDisk, storage.DiskOnly, storage.Compressed}).Draw(t, "level")
+	}
+	if s.Level == storage.Compressed {
+		s.Compression = storage.CompressionPolicy{
+			Codec: compress.ID(rapid.Uint8Range(0, 4).Draw(t, "codec")), Level: compress.Level(rapid.Uint8().Draw(t, "codec level")),
+			BlockBytes: rapid.IntRange(0, storage.MaxBlockBytes).Draw(t, "block"),
+		}
+	}
+	c := &s.Cleanup
+	c.MaxAge, c.MaxBytes, c.MaxRecords = time.Duration(amount.Draw(t, "age")), amount.Draw(t, "bytes"), amount.Draw(t, "records")
+	c.LatestByKey = s.Level != storage.MemoryOnly && rapid.Bool().Draw(t, "latest")
+	c.WhenDone = !c.LatestByKey && rapid.Bool().Draw(t, "done")
+	c.HoldForGroups, s.NoBackup = rapid.Bool().Draw(t, "hold"), rapid.Bool().Draw(t, "backup")
+	if c.LatestByKey {
+		c.TombstoneAge = time.Duration(amount.Draw(t, "tombstones"))
+	}
 }
 
 func TestTopicRoundTrip(t *testing.T) {
@@ -59,12 +86,24 @@ func TestTopicRoundTrip(t *testing.T) {
 // topicBody is a topic's body with the numbers given, which no storage.Topic could hold.
 func topicBody(form byte, first, partitions uint64, name, settings int) []byte {
 	p := fields(form, first, partitions)
-	p = append(p, 1, 2, 3, 4, 5, 6, 7, 8, 0) // incarnation, sync
+	p = append(p, 1, 2, 3, 4, 5, 6, 7, 8)             // incarnation
+	p = append(p, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // strategy
 	p = append(p, fields(0, uint64(name))[1:]...)
 	p = append(p, strings.Repeat("n", name)...)
 	p = append(p, fields(0, uint64(settings))[1:]...)
 	p = append(p, strings.Repeat("s", settings)...)
 	return append(p, 0) // no past
+}
+
+// pastless is a topic's body up to its past.
+func pastless(partitions uint64) []byte {
+	p := topicBody(1, 5, partitions, 4, 0)
+	return p[:len(p)-1]
+}
+
+func replace(p []byte, at int, b byte) []byte {
+	p[at] = b
+	return p
 }
 
 func TestTopicBodies(t *testing.T) {
@@ -89,10 +128,13 @@ func TestTopicBodies(t *testing.T) {
 		{"no name", topicBody(1, 5, 8, 0, 0), frame.ErrField},
 		{"name too long", topicBody(1, 5, 8, storage.MaxName+1, 0), frame.ErrField},
 		{"settings too long", topicBody(1, 5, 8, 4, storage.MaxSettings+1), frame.ErrField},
-		{"more than 2^16 earlier incarnations", append(topicBody(1, 5, 1, 4, 0)[:31], 0xff, 0xff, 4), frame.ErrField},
-		{"17 earlier incarnations", append(topicBody(1, 5, 1, 4, 0)[:31], append([]byte{17}, make([]byte, 17*9)...)...), frame.ErrField},
-		{"an earlier incarnation of fewer partitions", append(topicBody(1, 5, 2, 4, 0)[:31], append([]byte{1}, make([]byte, 9)...)...), frame.ErrField},
+		{"more than 2^16 earlier incarnations", append(pastless(1), 0xff, 0xff, 4), frame.ErrField},
+		{"17 earlier incarnations", append(pastless(1), append([]byte{17}, make([]byte, 17*9)...)...), frame.ErrField},
+		{"an earlier incarnation of fewer partitions", append(pastless(2), append([]byte{1}, make([]byte, 9)...)...), frame.ErrField},
 		{"a byte too many", append(topicBody(1, 5, 8, 4, 0), 0), frame.ErrField},
+		{"a level that is not", replace(topicBody(1, 5, 8, 4, 0), 12, 4), frame.ErrField},
+		{"compression of what is not compressed", replace(topicBody(1, 5, 8, 4, 0), 13, 1), frame.ErrField},
+		{"an unknown flag", replace(topicBody(1, 5, 8, 4, 0), 22, 16), frame.ErrField},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

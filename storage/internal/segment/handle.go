@@ -12,7 +12,7 @@ import (
 // handle is the open file of a segment. It is closed only while nobody uses it, and synced before if it was written to: Linux reports
 // that it could not write back once per open file, so closing an unsynced one could lose the report.
 type handle struct {
-	segment *Segment
+	segment *Segment // Invariant: not discarded
 	file    vfs.File
 	short   bool          // when it was opened, it was shorter than what counts
 	users   int           // guarded by Dir.mu
@@ -40,8 +40,11 @@ func (d *Dir) acquire(s *Segment) (*handle, error) {
 func (d *Dir) pin(s *Segment) (*handle, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	switch {
+	case d.closed:
 		return nil, storage.ErrClosed
+	case s.discarded:
+		return nil, ErrDiscarded
 	}
 	h := s.handle
 	if h != nil {
@@ -90,6 +93,9 @@ func (d *Dir) admit(s *Segment, f vfs.File, short bool, err error) (*handle, err
 	d.opening--
 	if d.closed {
 		d.idle.Broadcast()
+	}
+	if err == nil && s.discarded {
+		err = errors.Join(ErrDiscarded, f.Close())
 	}
 	if err != nil {
 		return nil, err

@@ -16,7 +16,8 @@ import (
 type Segment struct {
 	dir       *Dir
 	partition storage.PartitionID
-	handle    *handle // guarded by dir.mu; nil if the file is not open. Invariant: open while unsynced
+	handle    *handle // guarded by dir.mu; nil if the file is not open. Invariant: open while unsynced, unless discarded
+	discarded bool    // guarded by dir.mu
 
 	lazy   sync.Mutex // held while the file is opened or the index is loaded
 	syncMu sync.Mutex // held while the file is synced; never while waiting for lazy
