@@ -53,7 +53,7 @@ func openRotten(t *testing.T, o Options) (*rotten, *queue.Broker) {
 		t.Fatal(err)
 	}
 	s := &rotten{Store: m, from: -1}
-	b, err := open(s, true, o)
+	b, err := open(s, inMemory, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,10 +33,10 @@ type engine struct {
 	groups map[string]*group // guarded by mu; all of the store
 }
 
-func newEngine(s storage.Store, memory bool) *engine {
+func newEngine(s storage.Store, k kind) *engine {
 	e := &engine{
 		store:    s,
-		features: featuresOf(memory),
+		features: k.features(),
 		began:    time.Now(),
 		closed:   make(chan struct{}),
 		topics:   map[string]*topic{},
@@ -59,18 +59,29 @@ func (e *engine) Capabilities() queue.Capabilities {
 	return queue.Capabilities{Name: "embedded", MaxBytes: storage.MaxRecord - headerRoom, Features: e.features}
 }
 
-// featuresOf lists what the engine can do over a store in memory, or on disk.
-func featuresOf(memory bool) map[queue.Feature]queue.Grade {
-	all := map[queue.Feature]queue.Grade{}
-	for _, f := range []queue.Feature{
-		queue.CanOrderByKey, queue.CanOrderByPartition, queue.CanShare, queue.CanBatch, queue.CanRead, queue.CanResume, queue.CanCountAttempts,
-	} {
-		all[f] = queue.Grade{}
+// kind is what the engine stands on.
+type kind int
+
+const (
+	onDisk kind = iota
+	inMemory
+	readOnly // on disk
+)
+
+// features lists what the engine can do.
+func (k kind) features() map[queue.Feature]queue.Grade {
+	all := []queue.Feature{queue.CanRead}
+	if k != readOnly {
+		all = append(all, queue.CanOrderByKey, queue.CanOrderByPartition, queue.CanShare, queue.CanBatch, queue.CanResume, queue.CanCountAttempts)
 	}
-	if memory {
-		all[queue.CanStoreInMemory] = queue.Grade{}
+	if k == inMemory {
+		all = append(all, queue.CanStoreInMemory)
 	}
-	return all
+	features := map[queue.Feature]queue.Grade{}
+	for _, f := range all {
+		features[f] = queue.Grade{}
+	}
+	return features
 }
 
 // supports refuses a strategy that the store cannot keep.

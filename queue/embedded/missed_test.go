@@ -30,7 +30,7 @@ func openHoley(t *testing.T, cleanup storage.CleanupPolicy) (*holey, *queue.Brok
 		t.Fatal(err)
 	}
 	s := &holey{Store: m, hidden: map[int64]bool{}}
-	b, err := open(s, true, Options{})
+	b, err := open(s, inMemory, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestMissedAtStart(t *testing.T) {
 				t.Errorf("%+v: five of twenty are done", got)
 			}
 			s.trim(c.first)
-			again := newEngine(s, true) // as after a restart, which a store in memory does not survive
+			again := newEngine(s, inMemory) // as after a restart, which a store in memory does not survive
 			if got := again.Stats().Groups[0]; got.Ready != int64(c.left) {
 				t.Errorf("first %d: %+v before anybody joined, want %d ready", c.first, got, c.left)
 			}

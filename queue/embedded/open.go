@@ -17,16 +17,34 @@ type Options struct {
 	// waits for room. In memory room is made by forgetting what all groups finished, and a publish that finds none is refused
 	// with ErrFull.
 	MemoryBytes int64
+	// StorageEvents is called with what an operator may want to know of the store as it happens: a disk that is full, damage, work in the
+	// background that failed. It must not block. nil: nobody wants to.
+	StorageEvents func(storage.Event)
 }
 
 // Open opens the queue in the directory dir, which is made if it is not there. One process at a time holds it; a second Open is an error
 // that says so. The broker must be closed; if it was not, the next Open finds all the same what was acknowledged.
 func Open(dir string, o Options) (*queue.Broker, error) {
-	s, err := disk.Open(dir, disk.Options{MemoryBytes: o.MemoryBytes})
+	s, err := disk.Open(dir, o.disk())
 	if err != nil {
 		return nil, fmt.Errorf("queue: opening %s: %w", dir, err)
 	}
-	return open(s, false, o)
+	return open(s, onDisk, o)
+}
+
+// OpenReadOnly opens the queue in dir to be looked at: Read, Stats, and what [From] offers for reading. Nothing in the directory changes, and no permission to
+// write is needed. Publishing, consuming and all else that would change something is queue.ErrUnsupported. Several processes may read one
+// directory, but not while one has it open for writing.
+func OpenReadOnly(dir string, o Options) (*queue.Broker, error) {
+	s, err := disk.OpenReadOnly(dir, o.disk())
+	if err != nil {
+		return nil, fmt.Errorf("queue: opening %s to be read: %w", dir, err)
+	}
+	return open(s, readOnly, o)
+}
+
+func (o Options) disk() disk.Options {
+	return disk.Options{MemoryBytes: o.MemoryBytes, Events: o.StorageEvents}
 }
 
 // InMemory opens an empty queue in memory, in microseconds and with the same semantics, for unit tests and for data that may be lost
@@ -36,11 +54,11 @@ func InMemory(o Options) (*queue.Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("queue: opening in memory: %w", err)
 	}
-	return open(s, true, o)
+	return open(s, inMemory, o)
 }
 
-func open(s storage.Store, memory bool, o Options) (*queue.Broker, error) {
-	e := newEngine(s, memory)
+func open(s storage.Store, k kind, o Options) (*queue.Broker, error) {
+	e := newEngine(s, k)
 	b, err := queue.New(e, o.Broker)
 	if err != nil {
 		e.Close(context.Background()) // nothing was written; the first error is the one to tell

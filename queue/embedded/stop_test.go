@@ -32,7 +32,7 @@ func openStopping(t *testing.T) (*stopping, *queue.Broker) {
 		t.Fatal(err)
 	}
 	s := &stopping{Store: m, stopped: make(chan struct{})}
-	b, err := open(s, true, Options{})
+	b, err := open(s, inMemory, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
