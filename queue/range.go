@@ -8,6 +8,9 @@ type Range struct {
 	Partitions []int // nil: all
 	From       Start
 	Follow     bool // go on with what is stored later, until ctx ends; false: end at what was there when Read began
+	// Borrowed is for loops that keep nothing: a record and its bytes are good until the next one is asked for, and may be written over then. Without
+	// it they belong to the caller, in memory that nobody reuses, which takes about twice the time. Engines may do without it.
+	Borrowed bool
 }
 
 func (r Range) validate() error {

@@ -6,7 +6,7 @@ import (
 	"iter"
 )
 
-// Read reads the topic of r without a group, in order within each partition. Records belong to the caller. An error is the
+// Read reads the topic of r without a group, in order within each partition. Records belong to the caller, unless r says Borrowed. An error is the
 // last pair: ErrNotFound, *ConfigError, ErrUnsupported, ErrClosed, ctx's error, or what is wrong with the store.
 func (b *Broker) Read(ctx context.Context, r Range) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {

@@ -18,6 +18,7 @@ const (
 	aheadRecords  = 1 << 10   // the same in a partition, ByPartition, where reading on finds no other lane
 	aheadBytes    = 1 << 20   // of these
 	readBytes     = 256 << 10 // of one read
+	replayBytes   = 64 << 10  // of one read without a group: what is decoded is in the processor's cache still
 )
 
 // partition is a partition as a group sees it. All of it is guarded by group.mu.

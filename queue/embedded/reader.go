@@ -45,6 +45,8 @@ type reader struct {
 	news    []storage.PartitionID
 	unwatch []func()
 	records []storage.Record
+	buf     *[]byte      // what records are part of, if they are borrowed
+	record  queue.Record // the one that is lent
 }
 
 type readerPart struct {
@@ -75,6 +77,9 @@ func (e *engine) reader(r queue.Range) (*reader, error) {
 		}
 	}
 	rd := &reader{engine: e, topic: t, follow: r.Follow, watcher: storage.NewWatcher()}
+	if r.Borrowed {
+		rd.buf = new([]byte)
+	}
 	rd.parts = make(map[storage.PartitionID]*readerPart, len(numbers))
 	for _, n := range numbers {
 		if err := rd.open(n, r.From); err != nil {
@@ -127,7 +132,7 @@ func (rd *reader) drain(ctx context.Context, yield func(*queue.Record, error) bo
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		rs, next, err := rd.engine.store.Read(rd.records[:0], rd.topic.Partition(p.number), p.next, readBytes)
+		rs, next, err := rd.read(p)
 		if err != nil {
 			return false, fmt.Errorf("queue: reading %s/%d: %w", rd.topic.Name, p.number, translate(err))
 		}
@@ -144,26 +149,47 @@ func (rd *reader) drain(ctx context.Context, yield func(*queue.Record, error) bo
 	return false, nil
 }
 
-// yield hands over what was read of p. The records are the caller's, and made in one piece.
+// read reads what follows in p.
+func (rd *reader) read(p *readerPart) ([]storage.Record, int64, error) {
+	s, id := rd.engine.store, rd.topic.Partition(p.number)
+	if rd.buf != nil {
+		return s.ReadInto(rd.records[:0], rd.buf, id, p.next, replayBytes)
+	}
+	return s.Read(rd.records[:0], id, p.next, replayBytes)
+}
+
+// yield hands over what was read of p. Records that are the caller's are made some at a time.
 func (rd *reader) yield(p *readerPart, rs []storage.Record, yield func(*queue.Record, error) bool) bool {
-	records := make([]queue.Record, len(rs))
+	var records []queue.Record
 	for i := range rs {
-		r := &rs[i]
-		if !rd.follow && r.Offset >= p.end {
+		if !rd.follow && rs[i].Offset >= p.end {
 			return true
 		}
-		records[i] = queue.Record{
-			Message: queue.Message{
-				Topic: rd.topic.Name, Key: r.Key, Value: r.Value, Headers: decodeHeaders(r.Headers), Timestamp: r.Timestamp,
-			},
-			Position: rd.topic.position(p.number, r.Offset),
-			Appended: r.Appended,
+		r := &rd.record
+		if rd.buf == nil {
+			if i%slab == 0 {
+				records = make([]queue.Record, min(len(rs)-i, slab))
+			}
+			r = &records[i%slab]
 		}
-		if !yield(&records[i], nil) {
+		rd.fill(r, p, &rs[i])
+		if !yield(r, nil) {
 			return false
 		}
 	}
 	return true
+}
+
+// slab is how many records are made in one piece: none of them is given up while the caller keeps another.
+const slab = 64
+
+func (rd *reader) fill(r *queue.Record, p *readerPart, from *storage.Record) {
+	r.Topic, r.Key, r.Value, r.Headers, r.Timestamp = rd.topic.Name, from.Key, from.Value, nil, from.Timestamp
+	if len(from.Headers) > 0 {
+		r.Headers = decodeHeaders(from.Headers)
+	}
+	r.Partition = queue.Pin{}
+	r.Position, r.Appended = rd.topic.position(p.number, from.Offset), from.Appended
 }
 
 // wait waits for news.

@@ -111,3 +111,39 @@ func TestReadErrors(t *testing.T) {
 		}
 	})
 }
+
+// TestReadBorrowed reads a topic out of segments into one buffer and one record: what it allocates does not grow with what it reads.
+func TestReadBorrowed(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const messages = 20_000
+	ensure(t, b, "t", 1)
+	fill(t, b, 1, messages, 0)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = Open(dir, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	var only *queue.Record
+	allocs := testing.AllocsPerRun(3, func() {
+		n := 0
+		for r, err := range b.Read(t.Context(), queue.Range{Topic: "t", Borrowed: true}) {
+			if err != nil || string(r.Value) != fmt.Sprint(n) || n > 0 && r != only {
+				t.Fatalf("record %d: %+v, %v", n, r, err)
+			}
+			only = r
+			n++
+		}
+		if n != messages {
+			t.Fatalf("%d records, want %d", n, messages)
+		}
+	})
+	if perRecord := allocs/messages - 2; perRecord > 0.1 { // the two are of this test
+		t.Errorf("reading %d records makes %.0f allocations", messages, allocs)
+	}
+}

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ func byteCases() []testCase {
 		{name: "PublishCopies", run: publishCopies},
 		{name: "DeliveredBytesAreTheHandlers", run: deliveredBytes},
 		{name: "ReadBytesAreTheCallers", run: readBytes, needs: []queue.Feature{queue.CanRead}},
+		{name: "BorrowedBytesAreRight", run: borrowedBytes, needs: []queue.Feature{queue.CanRead}},
 	}
 }
 
@@ -121,4 +123,35 @@ func readBytes(s *stage) {
 		}
 	}
 	s.wantOriginals("a group", s.delivered("t"))
+}
+
+// borrowedBytes reads what may be written over when the next record is asked for, and writes over it before.
+func borrowedBytes(s *stage) {
+	const messages = 500
+	s.topic("t", 2)
+	for i := range messages {
+		m := original(i)
+		m.Value = append(m.Value, make([]byte, i)...)
+		s.publish(m)
+	}
+	for range 2 { // what is stored is not what was written over
+		n := 0
+		for r, err := range s.broker.Read(s.within(), queue.Range{Topic: "t", Borrowed: true}) {
+			if err != nil {
+				s.Fatal(err)
+			}
+			var i int
+			if _, err := fmt.Sscanf(string(bytes.TrimRight(r.Value, "\x00")), "value-%d", &i); err != nil {
+				s.Fatalf("%s is %q", r.Position, r.Value)
+			}
+			want := original(i)
+			want.Value = append(want.Value, make([]byte, i)...)
+			s.wantSame("a borrowed record", r.Message, want)
+			scribble(&r.Message)
+			n++
+		}
+		if n != messages {
+			s.Errorf("%d messages are read, want %d", n, messages)
+		}
+	}
 }

@@ -121,26 +121,26 @@ func (h *history) swap(old []uint64, by []*segment.Segment) (gone []*segment.Seg
 	return gone, true
 }
 
-// Read implements core.Older.
-func (h *history) Read(from int64, maxBytes int) ([]byte, error) {
+// ReadInto implements core.Older.
+func (h *history) ReadInto(buf *[]byte, from int64, maxBytes int) ([]byte, error) {
 	from, end, err := h.passHoles(from)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		frames, err := h.readFrom(h.list(), from, end, maxBytes)
+		frames, err := h.readFrom(buf, h.list(), from, end, maxBytes)
 		if !errors.Is(err, segment.ErrDiscarded) { // else there is another list by now
 			return frames, err
 		}
 	}
 }
 
-func (h *history) readFrom(l []*segment.Segment, from, end int64, maxBytes int) ([]byte, error) {
+func (h *history) readFrom(buf *[]byte, l []*segment.Segment, from, end int64, maxBytes int) ([]byte, error) {
 	for _, s := range l[h.find(l, from):] {
 		if s.Meta().Base >= end {
 			break
 		}
-		frames, err := s.Read(from, maxBytes)
+		frames, err := s.ReadInto(buf, from, maxBytes)
 		if err != nil || len(frames) > 0 {
 			return frames, err
 		}

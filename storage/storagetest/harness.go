@@ -38,6 +38,7 @@ func Test(t *testing.T, newHarness func(tb testing.TB) Harness) {
 		{"Read", testRead},
 		{"ReadSizes", testReadSizes},
 		{"PrivateBytes", testPrivateBytes},
+		{"BorrowedBytes", testBorrowedBytes},
 		{"Unknown", testUnknown},
 		{"EntryIsAtomic", testEntryIsAtomic},
 		{"Durability", testDurability},

@@ -47,6 +47,7 @@ type machine struct {
 	*suite
 	*model
 	store storage.Store
+	buf   []byte // read into, over and over
 }
 
 func (m *machine) end() {
@@ -170,7 +171,11 @@ func (m *machine) read(rt *rapid.T) {
 		from = rapid.SampledFrom(want).Draw(rt, "from").Offset + rapid.Int64Range(-1, 1).Draw(rt, "about")
 	}
 	size := rapid.IntRange(0, 40_000).Draw(rt, "bytes")
-	got, next, err := m.store.Read(nil, p, from, size)
+	read := func() ([]storage.Record, int64, error) { return m.store.Read(nil, p, from, size) }
+	if rapid.Bool().Draw(rt, "borrowed") {
+		read = func() ([]storage.Record, int64, error) { return m.store.ReadInto(nil, &m.buf, p, from, size) }
+	}
+	got, next, err := read()
 	if err != nil {
 		rt.Fatalf("read: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,6 +192,48 @@ func testPrivateBytes(t *testing.T, s *suite) {
 				sameRecord(t, &rs[i], &want)
 			}
 			scribble(rs)
+		}
+	}
+	check()
+	if !s.Volatile {
+		s.close(st)
+		st = s.open()
+		check()
+	}
+}
+
+// testBorrowedBytes reads into memory of its own, over and over, from the store's memory and from its disk: what was read is there, however
+// small the memory was at first, it is part of that memory, and nothing of the store's is.
+func testBorrowedBytes(t *testing.T, s *suite) {
+	st := s.open()
+	p := s.topic(st, "t", 1, storage.SyncAlways).First
+	var want []string
+	for i := range 60 {
+		v := string(mark{entry: uint64(i)}.value(1 + i*i*3))
+		s.append(st, p, values(v)...)
+		want = append(want, v)
+	}
+	check := func() {
+		t.Helper()
+		buf := make([]byte, 100)
+		var rs []storage.Record
+		for _, size := range []int{0, 3000, 1 << 20} {
+			n := 0
+			for from := int64(0); n < len(want); n += len(rs) {
+				var err error
+				if rs, from, err = st.ReadInto(rs[:0], &buf, p, from, size); err != nil || len(rs) == 0 {
+					t.Fatalf("%d records, then %d, %v", n, len(rs), err)
+				}
+				if !slices.Equal(valuesOf(rs), want[n:n+len(rs)]) {
+					t.Fatalf("maxBytes %d: the records behind the first %d are others", size, n)
+				}
+				for i := range buf[:cap(buf)] {
+					buf[:cap(buf)][i] = '!'
+				}
+				if v := rs[0].Value; strings.Trim(string(v), "!") != "" {
+					t.Fatalf("a value of %d bytes is not part of the memory that it was read into", len(v))
+				}
+			}
 		}
 	}
 	check()

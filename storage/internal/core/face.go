@@ -62,6 +62,11 @@ func (f Face) Read(dst []storage.Record, p storage.PartitionID, from int64, maxB
 	return f.core.Read(dst, p, from, maxBytes)
 }
 
+// ReadInto implements storage.Store.
+func (f Face) ReadInto(dst []storage.Record, buf *[]byte, p storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
+	return f.core.ReadInto(dst, buf, p, from, maxBytes)
+}
+
 // Bounds implements storage.Store.
 func (f Face) Bounds(p storage.PartitionID) (storage.Bounds, error) { return f.core.Bounds(p) }
 

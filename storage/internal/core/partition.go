@@ -14,8 +14,8 @@ import (
 type Older interface {
 	// Next is the offset behind the last record here.
 	Next() int64
-	// Read returns whole, verified frames, in a buffer that belongs to the caller: see segment.Segment.Read.
-	Read(from int64, maxBytes int) ([]byte, error)
+	// ReadInto returns whole, verified frames, which are part of buf: see segment.Segment.ReadInto.
+	ReadInto(buf *[]byte, from int64, maxBytes int) ([]byte, error)
 	OffsetAt(nanos int64) (offset int64, ok bool, err error)
 	// Ordinal counts the records of the partition below offset, those removed since included. It does not read the disk.
 	Ordinal(offset int64) int64

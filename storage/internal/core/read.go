@@ -13,6 +13,16 @@ func unixNano(n int64) time.Time { return time.Unix(0, n) }
 
 // Read is storage.Store's.
 func (c *Core) Read(dst []storage.Record, id storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
+	return c.read(dst, nil, id, from, maxBytes)
+}
+
+// ReadInto is storage.Store's.
+func (c *Core) ReadInto(dst []storage.Record, buf *[]byte, id storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
+	return c.read(dst, buf, id, from, maxBytes)
+}
+
+// read reads into buf, and if that is nil into memory of the records' own.
+func (c *Core) read(dst []storage.Record, buf *[]byte, id storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
 	p, err := c.partition(id)
 	if err != nil {
 		return dst, from, err
@@ -30,22 +40,55 @@ func (c *Core) Read(dst []storage.Record, id storage.PartitionID, from int64, ma
 			reach = older.Next()
 		}
 		if older == nil || from >= reach || p.tail.len() > 0 && from >= p.tail.at(0).base {
-			return c.readTail(dst, p, from, maxBytes)
+			return c.readTail(dst, buf, p, from, maxBytes)
 		}
 		p.mu.Unlock()
-		frames, err := older.Read(from, maxBytes)
-		if err != nil {
-			return dst, from, err
-		}
-		if len(frames) > 0 {
-			return decodeFrames(dst, frames, from, c.seed)
+		records, next, err := c.readOlder(dst, buf, older, from, maxBytes)
+		if err != nil || next > from {
+			return records, next, err
 		}
 		from = reach // a gap in front of what Older had then: it may have got more meanwhile
 	}
 }
 
+// readOlder reads from disk. If the memory is to be the records' own, it reads into memory that is used over and over, and so is in the
+// processor's cache, and copies what it found: that costs less than to read into fresh memory, and nothing is kept that is not part of a frame. It returns
+// from if there is nothing.
+func (c *Core) readOlder(dst []storage.Record, buf *[]byte, older Older, from int64, maxBytes int) ([]storage.Record, int64, error) {
+	if buf != nil {
+		frames, err := older.ReadInto(buf, from, maxBytes)
+		if err != nil {
+			return dst, from, err
+		}
+		return decodeFrames(dst, frames, from)
+	}
+	scratch := c.takeScratch()
+	defer c.giveScratch(scratch)
+	frames, err := older.ReadInto(scratch, from, maxBytes)
+	if err != nil {
+		return dst, from, err
+	}
+	return decodeFrames(dst, append([]byte(nil), frames...), from)
+}
+
+func (c *Core) takeScratch() *[]byte {
+	if b, ok := c.scratch.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+// maxScratch bounds what is kept to be read into again.
+const maxScratch = 1 << 20
+
+func (c *Core) giveScratch(b *[]byte) {
+	if cap(*b) <= maxScratch {
+		c.scratch.Put(b)
+	}
+}
+
 // readTail copies frames out of memory. It is called with p locked, and unlocks it.
-func (c *Core) readTail(dst []storage.Record, p *Partition, from int64, maxBytes int) ([]storage.Record, int64, error) {
+func (c *Core) readTail(dst []storage.Record, into *[]byte, p *Partition, from int64, maxBytes int) ([]storage.Record, int64, error) {
 	refs := c.takeRefs()
 	defer c.giveRefs(refs)
 	total := 0
@@ -63,7 +106,7 @@ func (c *Core) readTail(dst []storage.Record, p *Partition, from int64, maxBytes
 		next = p.end
 	}
 	p.mu.Unlock()
-	buf := make([]byte, 0, total)
+	buf := room(into, total)
 	for i := range *refs {
 		f := &(*refs)[i]
 		at := len(buf)
@@ -78,6 +121,17 @@ func (c *Core) readTail(dst []storage.Record, p *Partition, from int64, maxBytes
 		next = f.next()
 	}
 	return dst, next, nil
+}
+
+// room returns memory for n bytes: that of into, which is replaced if it is too small, or without it new memory.
+func room(into *[]byte, n int) []byte {
+	if into == nil {
+		return make([]byte, 0, n)
+	}
+	if cap(*into) < n {
+		*into = make([]byte, 0, n)
+	}
+	return (*into)[:0]
 }
 
 func releaseAll(refs []tailFrame) {
@@ -100,13 +154,10 @@ func (c *Core) giveRefs(r *[]tailFrame) {
 }
 
 // decodeFrames decodes whole frames whose sums were checked.
-func decodeFrames(dst []storage.Record, frames []byte, from int64, seed frame.Seed) ([]storage.Record, int64, error) {
-	next := from
+func decodeFrames(dst []storage.Record, frames []byte, from int64) (records []storage.Record, next int64, err error) {
+	next = from
 	for len(frames) > 0 {
-		h, err := frame.Parse(frames, seed)
-		if err != nil {
-			return dst, next, err
-		}
+		h := frame.Checked(frames)
 		body := frames[frame.HeaderSize : frame.HeaderSize+int(h.BodyLen) : frame.HeaderSize+int(h.BodyLen)]
 		frames = frames[h.Size():]
 		if h.Kind != frame.Batch {

@@ -27,7 +27,7 @@ type growing struct{ base, next int64 }
 func (g *growing) Next() int64                         { return g.next }
 func (g *growing) OffsetAt(int64) (int64, bool, error) { return 0, false, nil }
 func (g *growing) Ordinal(int64) int64                 { return 0 }
-func (g *growing) Read(int64, int) ([]byte, error) {
+func (g *growing) ReadInto(*[]byte, int64, int) ([]byte, error) {
 	g.next = g.base + 1
 	return nil, nil
 }

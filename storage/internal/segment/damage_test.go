@@ -53,8 +53,9 @@ func (p *patient) open() *segment.Segment {
 func (p *patient) survey(t *testing.T, max int) (all []*storage.DamageError) {
 	t.Helper()
 	g, from, frames := p.open(), p.l.base, p.l.frames
+	var buf []byte
 	for from < p.l.next {
-		got, err := g.Read(from, max)
+		got, err := g.ReadInto(&buf, from, max)
 		if err != nil {
 			d := damage(t, err)
 			if d.File != p.name || d.Partition != partition || d.Next <= from || d.To <= d.From {

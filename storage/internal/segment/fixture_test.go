@@ -180,12 +180,19 @@ func damage(t testing.TB, err error) *storage.DamageError {
 	return d
 }
 
-// readAll reads the segment from its start, checks it against the log, and returns the number of reads.
+// readAll reads the segment from its start, twice, into memory of its own and into one buffer, checks it against the log, and returns the number of reads.
 func readAll(t testing.TB, g *segment.Segment, l *log, max int) int {
+	t.Helper()
+	buf := bytes.Repeat([]byte{0xff}, 100)
+	readAllWith(t, l, max, func(from int64, max int) ([]byte, error) { return g.ReadInto(&buf, from, max) })
+	return readAllWith(t, l, max, g.Read)
+}
+
+func readAllWith(t testing.TB, l *log, max int, read func(from int64, max int) ([]byte, error)) int {
 	t.Helper()
 	from, reads := l.base, 0
 	for {
-		got, err := g.Read(from, max)
+		got, err := read(from, max)
 		must(t, err)
 		next, err := l.checkRead(got, from, max)
 		must(t, err)

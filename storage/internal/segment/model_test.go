@@ -16,6 +16,7 @@ type machine struct {
 	g      *segment.Segment
 	l      *log
 	sealed bool
+	buf    []byte // read into, over and over
 }
 
 func (m *machine) append(t *rapid.T) {
@@ -88,7 +89,7 @@ func (m *machine) read(t *rapid.T) {
 	from := m.offset(t)
 	max := rapid.SampledFrom([]int{0, 1, 500, 5000, 70_000, 1 << 20, 1 << 24}).Draw(t, "max")
 	for range rapid.IntRange(1, 5).Draw(t, "reads") {
-		got, err := m.g.Read(from, max)
+		got, err := m.g.ReadInto(&m.buf, from, max)
 		if err != nil {
 			t.Fatalf("read: %v", err)
 		}

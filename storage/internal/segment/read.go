@@ -10,11 +10,19 @@ const (
 )
 
 // Read returns whole frames, header and body checked, from the first on whose offsets reach beyond from: one if there is one, and as many
-// more as fit maxBytes and one read of the disk. There may be pads between them. It returns nothing at the end of the segment. The buffer belongs to the caller.
+// more as fit maxBytes and one read of the disk. There may be pads between them. It returns nothing at the end of the segment. They lie in memory of
+// their own, which belongs to the caller.
 //
 // Frames before a damaged one are returned without it. Where the first one is damaged, the error is a *storage.DamageError, and Read goes on from
 // its Next. Other errors are those of the file system.
 func (s *Segment) Read(from int64, maxBytes int) ([]byte, error) {
+	var buf []byte
+	return s.ReadInto(&buf, from, maxBytes)
+}
+
+// ReadInto is Read into buf, which it replaces if it is too small. The frames are part of it, so they are good until the next ReadInto: fresh memory
+// costs more than the read itself.
+func (s *Segment) ReadInto(buf *[]byte, from int64, maxBytes int) ([]byte, error) {
 	m := s.Meta()
 	if from >= m.Next {
 		return nil, nil
@@ -28,8 +36,9 @@ func (s *Segment) Read(from int64, maxBytes int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := reader{segment: s, handle: h, meta: &m, hint: began, max: maxBytes}
+	r := reader{segment: s, handle: h, meta: &m, hint: began, max: maxBytes, buf: (*buf)[:0], start: began.pos}
 	frames, err := r.read(from)
+	*buf = r.buf
 	if len(frames) > 0 {
 		s.keep(from, began, r.hint)
 	}
@@ -67,6 +76,9 @@ type reader struct {
 // read finds the first frame that reaches beyond from, and takes it and those behind it.
 func (r *reader) read(from int64) ([]byte, error) {
 	ahead := min(max(r.max, r.size, minRead), maxRead)
+	if r.size > 0 { // of frames of one size, no part is read to be read again
+		ahead = max(ahead-ahead%r.size, r.size)
+	}
 	if r.offset < from {
 		ahead += indexStep
 	}
@@ -119,20 +131,21 @@ func (r *reader) pass(h *frame.Header) {
 // bytes returns what is buffered at r.place, at least n bytes, and reads them with as many behind them as ahead says if they are not.
 func (r *reader) bytes(n, ahead int) ([]byte, error) {
 	skip := int(r.pos - r.start)
-	if r.buf != nil && skip+n <= len(r.buf) {
+	if skip+n <= len(r.buf) {
 		return r.buf[skip:], nil
 	}
 	want := int(min(int64(max(n, ahead)), r.meta.Length-r.pos))
-	var have []byte
-	if r.buf != nil && skip < len(r.buf) {
-		have = r.buf[skip:]
+	have := r.buf[min(skip, len(r.buf)):]
+	buf := r.buf[:0]
+	if cap(buf) < want {
+		buf = make([]byte, want)
 	}
-	buf := make([]byte, want)
-	got, err := readInto(r.handle.file, buf[copy(buf, have):], r.pos+int64(len(have)))
+	buf = append(buf[:0], have...)
+	got, err := readInto(r.handle.file, buf[len(have):want], r.pos+int64(len(have)))
+	r.buf, r.start = buf[:len(have)+got], r.pos
 	if err != nil {
 		return nil, err
 	}
-	r.buf, r.start = buf[:len(have)+got], r.pos
 	if len(r.buf) < n {
 		return nil, r.segment.ended(r.place, r.meta, r.pos+int64(len(r.buf)))
 	}
