@@ -69,3 +69,30 @@ func (e *DamageError) Error() string {
 	}
 	return s
 }
+
+// JournalError says that the journal is damaged below what was synced, so that it is not known what stood there: the store cannot be opened for
+// writing, and nothing was changed. The ways out are a backup, or disk.Salvage, which keeps and loses what Salvage says.
+type JournalError struct {
+	Damage  *DamageError // the first place
+	Salvage Salvaged
+}
+
+func (e *JournalError) Error() string {
+	return fmt.Sprintf("%v; a salvage keeps %d entries with %d records of the journal, and loses %d frames in %d bytes",
+		e.Damage, e.Salvage.Entries, e.Salvage.Records, e.Salvage.Frames, e.Salvage.Bytes)
+}
+
+// Unwrap returns the damage.
+func (e *JournalError) Unwrap() error { return e.Damage }
+
+// Salvaged is what a salvage of the journal keeps and loses.
+type Salvaged struct {
+	Entries int64        // whole entries kept
+	Records int64        // kept, in these and in others
+	Frames  int64        // lost that were once durable: batches, cursors, topics, padding
+	Bytes   int64        // that could not be read
+	Lost    []FrameRange // the lost frames
+}
+
+// FrameRange is frames of the journal by their numbers, both included.
+type FrameRange struct{ First, Last uint64 }

@@ -149,3 +149,36 @@ func sameBytes(fsys vfs.FS, name string, from, to int64, copied string) (bool, e
 	}
 	return true, nil
 }
+
+// sizesOf returns the sizes of those of the files that are there.
+func sizesOf(fsys vfs.FS, names []string) (sizes map[string]int64, total int64, err error) {
+	sizes = map[string]int64{}
+	for _, name := range names {
+		f, err := fsys.Open(name, vfs.ReadOnly)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, vfs.ErrNotRegular) {
+			continue
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("storage: %s: %w", name, err)
+		}
+		size, err := f.Size()
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, 0, fmt.Errorf("storage: %s: %w", name, err)
+		}
+		size = min(size, maxCheckpoint) // no file of ours is larger
+		sizes[name] = size
+		total += size
+	}
+	return sizes, total, nil
+}
+
+func listIfThere(fsys vfs.FS, dir string) ([]vfs.Info, error) {
+	infos, err := fsys.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("storage: %s: %w", dir, err)
+	}
+	return infos, nil
+}

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -269,4 +270,11 @@ func (hs *histories) files() map[uint64]bool {
 		}
 	}
 	return ids
+}
+
+// all returns the histories by partition, for as long as the store does not serve.
+func (hs *histories) all() map[storage.PartitionID]*history {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return maps.Clone(hs.by)
 }

@@ -108,6 +108,12 @@ func (r *replay) lose(h *frame.Header, at place) error {
 	if p == nil {
 		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
 	}
+	if h, raw, err := r.spilledCopy(h); raw != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return r.batch(h, raw)
+	}
 	reason := fmt.Sprintf("the body of frame %x of the journal does not match its sum", uint64(h.LSN))
 	if !r.st.readOnly {
 		reason += "; a copy is kept in " + asideFrame(h.LSN)
@@ -115,6 +121,21 @@ func (r *replay) lose(h *frame.Header, at place) error {
 	return r.st.lose(p, &frame.Hole{
 		First: h.Base, Next: h.Next(), Records: int64(h.Count), State: frame.HoleOpen, File: at.file, From: at.from, To: at.to, Reason: reason,
 	}, h.Time)
+}
+
+// spilledCopy returns the same frame as a segment has it, nil if none has.
+func (r *replay) spilledCopy(h *frame.Header) (*frame.Header, []byte, error) {
+	if r.spilled == nil {
+		var err error
+		if r.spilled, err = r.st.spilledFrames(r.after); err != nil {
+			return nil, nil, err
+		}
+	}
+	copied, raw, err := r.spilled.find(storage.PartitionID(h.Partition), h.Base)
+	if err != nil || raw == nil || copied.LSN != h.LSN {
+		return nil, nil, err
+	}
+	return &copied, raw, nil
 }
 
 // lose adds a hole behind what p has. Before the store serves.

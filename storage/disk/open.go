@@ -56,7 +56,7 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 
 	end, err := st.verify(base)
 	if err := st.bear(err); err != nil {
-		return nil, err
+		return nil, st.estimate(base, err)
 	}
 	if err := st.keepLost(end.lost); err != nil {
 		return nil, err

@@ -11,9 +11,10 @@ import (
 
 // replay applies what the journal has behind the checkpoint: records go to memory and on to segments, as if they had just been committed.
 type replay struct {
-	st    *Store
-	scan  *scan
-	after frame.LSN // up to it, the checkpoint has everything
+	st      *Store
+	scan    *scan
+	spilled *spilled  // made when it is needed
+	after   frame.LSN // up to it, the checkpoint has everything
 }
 
 // frame applies one frame; it is called for whole entries only, in their order.

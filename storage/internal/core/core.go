@@ -61,6 +61,9 @@ func New(b Backend) *Core {
 // SetSeed sets the seed of all sums, before the first append.
 func (c *Core) SetSeed(s frame.Seed) { c.seed = s }
 
+// Seed returns the seed of all sums.
+func (c *Core) Seed() frame.Seed { return c.seed }
+
 // Stop makes the store refuse to write from now on. The first cause stays.
 func (c *Core) Stop(cause error) {
 	if c.cause.CompareAndSwap(nil, &storage.StoppedError{Cause: cause}) {

@@ -1,0 +1,141 @@
+package disk_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/vfs"
+	"github.com/leatmq/leat/storage/internal/vfs/memfs"
+)
+
+// TestSalvageCrash cuts the power, in every way, at every operation of a salvage that changes the disk: what is left opens with what the salvage keeps, or
+// is refused, and another salvage keeps the same.
+func TestSalvageCrash(t *testing.T) {
+	a := newTally()
+	for script := range sized(t, 3, 8, 30) {
+		damaged := ruinedStore(t, uint64(script))
+		whole := damaged.Clone(memfs.SyncedOnly, 1)
+		if r, err := salvage(whole); err != nil || !r.Damaged {
+			t.Fatal(r, err)
+		}
+		want := after(t, whole)
+		for _, im := range salvageImages(t, damaged, uint64(script)) {
+			a.count("points", 1)
+			st, err := open(im.fs)
+			if err != nil {
+				var damage *storage.DamageError
+				if !errors.As(err, &damage) {
+					a.wrong("%s: %v", im.where, err)
+					continue
+				}
+				a.count("again", 1)
+				if _, err := salvage(im.fs); err != nil {
+					a.wrong("%s: salvaged again: %v", im.where, err)
+					continue
+				}
+			} else {
+				st.Close(context.Background())
+			}
+			if got := after(t, im.fs); !reflect.DeepEqual(got, want) {
+				a.wrong("%s: got %v, want %v", im.where, got, want)
+			}
+		}
+	}
+	a.end(t, "crashed salvage", fmt.Sprintf("%d crash points, %d salvaged again", a.get("points"), a.get("again")), "points", "again")
+}
+
+// ruinedStore returns a store with segments and a journal behind its checkpoint, killed, whose journal is ruined in the middle.
+func ruinedStore(t *testing.T, seed uint64) *memfs.FS {
+	t.Helper()
+	rng := newRand(seed, 21)
+	for try := uint64(0); ; try++ {
+		fs, h := closed(t, 100+seed)
+		st, err := open(fs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := run(st, h, 900+seed+100*try, 40); err != nil {
+			t.Fatal(err)
+		}
+		im := fs.Clone(memfs.Everything, 1)
+		st.Close(context.Background())
+		for range 50 {
+			ruined := im.Clone(memfs.Everything, 1)
+			name := fmt.Sprintf("journal/%02d", rng.IntN(2))
+			if err := ruined.ZeroRange(name, 4096+rng.Int64N(50<<10), 1+rng.Int64N(4000)); err != nil {
+				t.Fatal(err)
+			}
+			ruined = ruined.Clone(memfs.SyncedOnly, 1)
+			st, err := open(ruined.Clone(memfs.Everything, 1))
+			var refused *storage.JournalError
+			if errors.As(err, &refused) {
+				return ruined
+			}
+			if err == nil {
+				st.Close(context.Background())
+			}
+		}
+	}
+}
+
+// salvageImages runs a salvage and returns what a crash at each of its changes leaves.
+func salvageImages(t *testing.T, damaged *memfs.FS, seed uint64) (images []image) {
+	t.Helper()
+	fs := damaged.Clone(memfs.Everything, 1)
+	var mu sync.Mutex // segments are synced by several goroutines
+	fs.OnOp(func(op vfs.Op) error {
+		if !op.Kind.Changes() {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		rng := newRand(seed, uint64(op.N))
+		for _, i := range rng.Perm(len(crashes))[:sized(t, 1, 3, len(crashes))] {
+			s := rng.Uint64()
+			images = append(images, image{fs: fs.Clone(crashes[i], s), where: fmt.Sprintf("script %d, crash %v (image seed %d) at %v", seed, crashes[i], s, op)})
+		}
+		return nil
+	})
+	if _, err := salvage(fs); err != nil {
+		t.Fatal(err)
+	}
+	fs.OnOp(nil)
+	return images
+}
+
+// after reads all of a store, around its holes.
+func after(t *testing.T, fs *memfs.FS) (all []string) {
+	t.Helper()
+	st, err := open(fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close(context.Background())
+	for _, topic := range st.Topics() {
+		for i := range topic.Partitions {
+			p := topic.Partition(i)
+			records, holes, err := around(st, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line := fmt.Sprint(topic.Name, p, len(records))
+			for _, r := range records {
+				line += fmt.Sprint(" ", r.Offset, string(r.Value[:min(8, len(r.Value))]))
+			}
+			for _, h := range holes {
+				line += fmt.Sprintf(" hole %d to %d", h.First, h.Next)
+			}
+			for _, g := range st.Groups() {
+				c, ok := st.Cursor(g.ID, p)
+				line += fmt.Sprint(" ", g.Name, c, ok)
+			}
+			all = append(all, line)
+		}
+	}
+	return all
+}
