@@ -18,7 +18,7 @@ var imports = map[string][]string{
 	"storage/internal/vfs":      {},
 	"storage/internal/vfs/...":  {"storage/internal/vfs"},
 	"storage/internal/frame":    {"compress", "storage"},
-	"storage/internal/segment":  {"storage", "storage/internal/frame", "storage/internal/vfs"},
+	"storage/internal/segment":  {"compress", "storage", "storage/internal/frame", "storage/internal/vfs"},
 	"storage/internal/core":     {"storage", "storage/internal/frame"},
 	"storage/disk":              {"storage", "storage/internal/..."},
 	"storage/disk/internal/...": {"storage", "storage/internal/..."},
@@ -35,7 +35,7 @@ var imports = map[string][]string{
 // importsOfTests says what the tests of a package may import beyond its row and itself.
 var importsOfTests = map[string][]string{
 	".":            {"queue", "queue/embedded"},
-	"storage/...":  {"storage/..."},
+	"storage/...":  {"compress", "compress/...", "storage/..."},
 	"compress":     {"compress/compresstest"},
 	"queue":        {"queue/embedded"},
 	"queue/...":    {"queue/...", "storage/..."},

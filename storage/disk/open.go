@@ -424,7 +424,7 @@ func (st *Store) leftovers(c *checkpoint) error {
 		st.keeper.nextFile.Store(max(st.keeper.nextFile.Load(), f.File+1))
 		switch {
 		case known[f.File], st.keeper.graves.has(f.Partition, f.File):
-		case f.File >= c.nextFile:
+		case f.File >= c.nextFile, f.Rewritten: // what is in it is in the files that it was made of, or replay finds that it counts
 			st.orphans = append(st.orphans, f)
 		default:
 			st.report.Foreign = append(st.report.Foreign, f.Name)

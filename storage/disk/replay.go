@@ -63,6 +63,8 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 		if g, err = frame.DecodeGroup(body); err == nil {
 			r.st.core.Catalog.AddGroup(g)
 		}
+	case frame.Block:
+		err = frame.ErrField // only segments have them
 	}
 	if err != nil {
 		return fmt.Errorf("storage: replaying frame %x of the journal: %w", uint64(h.LSN), err)

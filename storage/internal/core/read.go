@@ -44,8 +44,12 @@ func (c *Core) read(dst []storage.Record, buf *[]byte, id storage.PartitionID, f
 		}
 		p.mu.Unlock()
 		records, next, err := c.readOlder(dst, buf, older, from, maxBytes)
-		if err != nil || next > from {
+		if err != nil || len(records) > len(dst) {
 			return records, next, err
+		}
+		if next > from { // what was there was dropped by compaction
+			from = next
+			continue
 		}
 		from = reach // a gap in front of what Older had then: it may have got more meanwhile
 	}

@@ -6,7 +6,7 @@
 //	 0- 3  CRC-32C of bytes 4-63, seeded
 //	 4- 7  length of the body
 //	 8-11  CRC-32C of the body as stored, seeded
-//	12     kind      13  flags      14  format version      15  zero
+//	12     kind      13  flags      14  format version      15  codec of a block, else zero
 //	16-23  LSN: 24 bits epoch, 40 bits counter
 //	24-31  base offset
 //	32-35  partition
@@ -24,6 +24,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+
+	"github.com/leatmq/leat/compress"
 )
 
 // HeaderSize is the length of a header in bytes.
@@ -45,13 +47,13 @@ const (
 	Topic     Kind = 3  // a topic was made
 	Group     Kind = 4  // a group was made
 	Pad       Kind = 5  // zeros up to a boundary; means nothing
+	Block     Kind = 6  // batches, compressed; in segments only
 	Alter     Kind = 7  // a topic has another strategy and other settings
 	Drop      Kind = 8  // a topic was deleted
 	GroupDrop Kind = 9  // a group was deleted
 	Start     Kind = 10 // the records of a partition below the base offset are removed
 	Swap      Kind = 11 // files of a partition are replaced by others that say the same
 	last           = Swap
-	unused    Kind = 6
 )
 
 // Flags of a frame.
@@ -88,6 +90,7 @@ type Header struct {
 	BodySum    uint32
 	Kind       Kind
 	Flags      Flags
+	Codec      compress.ID // of a Block, else 0
 	LSN        LSN
 	Base       int64
 	Partition  uint32
@@ -122,7 +125,7 @@ func (h *Header) Put(dst []byte, s Seed) {
 	le := binary.LittleEndian
 	le.PutUint32(dst[4:], h.BodyLen)
 	le.PutUint32(dst[8:], h.BodySum)
-	dst[12], dst[13], dst[14], dst[15] = byte(h.Kind), byte(h.Flags), Version, 0
+	dst[12], dst[13], dst[14], dst[15] = byte(h.Kind), byte(h.Flags), Version, byte(h.Codec)
 	le.PutUint64(dst[16:], uint64(h.LSN))
 	le.PutUint64(dst[24:], uint64(h.Base))
 	le.PutUint32(dst[32:], h.Partition)
@@ -152,7 +155,7 @@ func Parse(src []byte, s Seed) (Header, error) {
 		return Header{}, ErrVersion
 	}
 	h := Checked(src)
-	if src[14] == 0 || src[15] != 0 || le.Uint64(src[48:]) != 0 || !h.possible() {
+	if src[14] == 0 || le.Uint64(src[48:]) != 0 || !h.possible() {
 		return Header{}, ErrField
 	}
 	return h, nil
@@ -164,22 +167,25 @@ func Checked(src []byte) Header {
 	le := binary.LittleEndian
 	return Header{
 		BodyLen: le.Uint32(src[4:]), BodySum: le.Uint32(src[8:]),
-		Kind: Kind(src[12]), Flags: Flags(src[13]), LSN: LSN(le.Uint64(src[16:])),
+		Kind: Kind(src[12]), Flags: Flags(src[13]), Codec: compress.ID(src[15]), LSN: LSN(le.Uint64(src[16:])),
 		Base: int64(le.Uint64(src[24:])), Partition: le.Uint32(src[32:]), Span: le.Uint32(src[36:]),
 		Time: int64(le.Uint64(src[40:])), Count: le.Uint32(src[56:]), SyncedBack: le.Uint32(src[60:]),
 	}
 }
 
-// possible tells whether the fields agree with each other. Only a batch owns offsets, and each of its records one of them.
+// possible tells whether the fields agree with each other. Only batches and blocks of them own offsets, and each of their records one of these.
 func (h *Header) possible() bool {
-	if h.Kind == Batch {
+	if h.Kind == Block && !h.Codec.Known() || h.Kind != Block && h.Codec != 0 {
+		return false
+	}
+	if h.Kind == Batch || h.Kind == Block {
 		return h.Flags <= End && h.BodyLen <= MaxBody && h.Base >= 0 && h.Next() > h.Base && h.Count > 0 && h.Count <= h.Span
 	}
-	return h.Kind > Batch && h.Kind <= last && h.Kind != unused && h.Flags <= End && h.BodyLen <= MaxBody && h.Base >= 0 && h.Span|h.Count == 0
+	return h.Kind > Batch && h.Kind <= last && h.Flags <= End && h.BodyLen <= MaxBody && h.Base >= 0 && h.Span|h.Count == 0
 }
 
 // Resembles tells cheaply whether a header at the start of src could be one of a frame of epoch: a filter in front of Parse for searches
-// through many bytes. It has no false negatives.
+// through many bytes. It has no false negatives for what a journal has.
 func Resembles(src []byte, epoch uint32) bool {
 	return len(src) >= HeaderSize && LSN(binary.LittleEndian.Uint64(src[16:])).Epoch() == epoch &&
 		Kind(src[12]-1) < last && Flags(src[13]) <= End && src[14]-1 < Version && src[15] == 0

@@ -2,6 +2,7 @@ package frame_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -34,7 +35,7 @@ func (g *golden) encode() []byte { return assemble(g.header, g.body, seed) }
 
 func goldens() []golden {
 	return []golden{
-		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGroup(), goldenPad(),
+		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGroup(), goldenPad(), goldenBlock(),
 		goldenAlter(), goldenDrop(), goldenGroupDrop(), goldenStart(),
 	}
 }
@@ -155,6 +156,26 @@ func goldenPad() golden {
 	want := make([]byte, 40)
 	h := frame.Header{Kind: frame.Pad, Flags: frame.End, LSN: frame.At(frame.MaxEpoch, 1<<40-1), SyncedBack: 1<<32 - 1}
 	return golden{"pad", h, want, func(_ *frame.Header, body []byte) error { return differ(body, nil, want) }}
+}
+
+// goldenBlock is compressed by hand, to a snappy literal: encoders may find something shorter in every version.
+func goldenBlock() golden {
+	var frames []byte
+	for i := range 2 {
+		h, body := encode(1<<40+int64(7*i), 1767323045000000678+int64(i), []storage.Record{{Value: []byte("a value")}, {Key: []byte("k")}})
+		h.LSN, h.Partition = frame.At(9, 1<<33+uint64(i)), 3
+		frames = append(frames, assemble(h, body, seed)...)
+	}
+	body := binary.AppendUvarint(nil, uint64(len(frames)))
+	body = binary.AppendUvarint(body, uint64(len(frames)))
+	body = append(append(body, 60<<2, byte(len(frames)-1)), frames...)
+	h := frame.Header{
+		Kind: frame.Block, Codec: compress.IDSnappy, LSN: frame.At(9, 1<<33+1), Base: 1 << 40, Span: 9, Partition: 3, Count: 4, Time: 1767323045000000679,
+	}
+	return golden{"block", h, body, func(h *frame.Header, body []byte) error {
+		got, err := frame.ExpandBlock(nil, h, body, compress.Snappy(), seed)
+		return differ(got, err, frames)
+	}}
 }
 
 func differ(got any, err error, want any) error {

@@ -34,15 +34,22 @@ func RecordSize(r *storage.Record) int {
 	return 1 + 8 + 3*binary.MaxVarintLen32 + r.Size()
 }
 
-// AppendRecord appends r in the form of a Batch's body. Its Offset and Appended stand in the header.
+// AppendRecord appends r in the form of a Batch's body, as the record behind the one appended before. Its Offset and Appended stand in the header.
 // A timestamp outside the years 1678 to 2261 becomes the nearest one inside.
-func AppendRecord(dst []byte, r *storage.Record) []byte {
+func AppendRecord(dst []byte, r *storage.Record) []byte { return AppendRecordBehind(dst, r, 0) }
+
+// AppendRecordBehind is AppendRecord for a record with skip offsets left out before it.
+func AppendRecordBehind(dst []byte, r *storage.Record, skip uint64) []byte {
 	at := len(dst)
 	dst = append(dst, 0)
 	var flags byte
 	if !r.Timestamp.IsZero() {
 		flags |= hasTimestamp
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(unixNano(r.Timestamp)))
+	}
+	if skip > 0 {
+		flags |= hasSkip
+		dst = binary.AppendUvarint(dst, skip)
 	}
 	if r.Key != nil {
 		flags |= hasKey

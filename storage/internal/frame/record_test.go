@@ -249,3 +249,23 @@ func TestRecordAllocations(t *testing.T) {
 		t.Errorf("decoding %d records into nothing allocates %v times, want once for all", len(many), n)
 	}
 }
+
+func TestRecordsBehindGaps(t *testing.T) {
+	offsets := []int64{103, 104, 200, 100_000}
+	var body []byte
+	next := int64(100)
+	for _, at := range offsets {
+		body = frame.AppendRecordBehind(body, &storage.Record{Key: []byte("k"), Value: []byte("v"), Timestamp: time.Unix(5, 6)}, uint64(at-next))
+		next = at + 1
+	}
+	h := frame.Header{Kind: frame.Batch, Base: 100, Span: 100_000, Count: uint32(len(offsets))}
+	records, err := frame.DecodeRecords(nil, &h, body, 104)
+	if err != nil || len(records) != 3 {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	for i, r := range records {
+		if r.Offset != offsets[i+1] || string(r.Key) != "k" || string(r.Value) != "v" || !r.Timestamp.Equal(time.Unix(5, 6)) {
+			t.Errorf("record %d: %+v", i, r)
+		}
+	}
+}

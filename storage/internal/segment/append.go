@@ -14,7 +14,12 @@ var ErrSealed = errors.New("segment: sealed")
 // Append writes whole frames to the end, in one write: batches of the partition as they stand in the journal, with ascending offsets. Their sums are not
 // checked but for the headers'. Nothing of them is seen before Append has returned. frames belong to the caller again afterwards.
 func (s *Segment) Append(frames []byte) error {
-	a, err := s.survey(frames)
+	return s.append(frames, func(h *frame.Header) bool { return h.Kind == frame.Batch })
+}
+
+// append appends frames that fit.
+func (s *Segment) append(frames []byte, fits func(*frame.Header) bool) error {
+	a, err := s.survey(frames, fits)
 	if err != nil {
 		return err
 	}
@@ -34,7 +39,7 @@ type appended struct {
 }
 
 // survey reads the headers of frames to be appended.
-func (s *Segment) survey(frames []byte) (a appended, err error) {
+func (s *Segment) survey(frames []byte, fits func(*frame.Header) bool) (a appended, err error) {
 	s.mu.Lock()
 	a.Meta = s.meta
 	last := s.lastLine()
@@ -44,13 +49,13 @@ func (s *Segment) survey(frames []byte) (a appended, err error) {
 		if err != nil {
 			return a, fmt.Errorf("append to segment: %w", err)
 		}
-		if h.Kind != frame.Batch || h.Partition != uint32(s.partition) || h.Base < a.Next || h.Size() > len(rest) {
+		if !fits(&h) || h.Partition != uint32(s.partition) || h.Base < a.Next || h.Size() > len(rest) {
 			return a, fmt.Errorf("append to segment: a frame of partition %d at offset %d does not follow offset %d of partition %d",
 				h.Partition, h.Base, a.Next, s.partition)
 		}
 		if a.Length-last >= indexStep {
 			last = a.Length
-			a.lines = append(a.lines, line{h.Base, a.Length, h.Time, a.Ordinal + a.Count})
+			a.lines = append(a.lines, line{h.Base, a.Length, h.Time, a.ordinalAt(h.Base, a.Count)})
 		}
 		a.digest += stampOf(rest, a.Length)
 		if a.Next == a.Base {

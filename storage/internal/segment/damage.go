@@ -26,7 +26,7 @@ func (s *Segment) belongs(h *frame.Header, at place, m *Meta) string {
 	switch {
 	case h.Partition != uint32(s.partition):
 		return "a frame of another partition"
-	case h.Kind != frame.Batch && h.Kind != frame.Pad:
+	case h.Kind != frame.Batch && h.Kind != frame.Pad && !(h.Kind == frame.Block && m.Rewritten && h.Codec == m.Codec):
 		return "a frame that is not of a segment"
 	case h.Base < at.offset || h.Next() > m.Next:
 		return "a frame out of the order of offsets"

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/leatmq/leat/compress"
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/vfs"
 )
@@ -22,6 +23,8 @@ type Dir struct {
 	id      Identity
 	maxOpen int
 	names   names
+	codecs  compress.Set
+	blocks  blocks
 
 	mu      sync.Mutex // taken before Segment.mu
 	idle    *sync.Cond // of mu; signalled when a use ended after Close began
@@ -39,17 +42,23 @@ func NewDir(fs vfs.FS, id Identity, maxOpen int) *Dir {
 	d := &Dir{fs: fs, id: id, maxOpen: maxOpen, open: list.New()}
 	d.idle = sync.NewCond(&d.mu)
 	d.names.fs = fs
+	d.codecs, _ = compress.NewSet() // of none it makes one of all
+	d.blocks.init()
 	return d
 }
 
 // Create makes a segment of p with the given file id, which must be new: its directories, its file and the header block. Nothing of it
 // is durable before Sync. base is the lowest offset it may hold, ordinal how many records of p were ever appended before it.
 func (d *Dir) Create(p storage.PartitionID, file uint64, base, ordinal int64, epoch uint32) (*Segment, error) {
-	s := &Segment{dir: d, partition: p, meta: Meta{File: file, Base: base, Next: base, Ordinal: ordinal, Length: blockSize}}
+	return d.create(p, epoch, Meta{File: file, Base: base, Next: base, Ordinal: ordinal, Length: blockSize})
+}
+
+func (d *Dir) create(p storage.PartitionID, epoch uint32, m Meta) (*Segment, error) {
+	s := &Segment{dir: d, partition: p, meta: m}
 	if err := d.reserve(); err != nil {
 		return nil, err
 	}
-	f, err := s.create(&header{file: file, partition: p, epoch: epoch, base: base, ordinal: ordinal})
+	f, err := s.create(&header{file: m.File, partition: p, epoch: epoch, base: m.Base, ordinal: m.Ordinal, rewritten: m.Rewritten})
 	h, err := d.admit(s, f, false, err)
 	if err != nil {
 		return nil, err
@@ -68,6 +77,7 @@ type Found struct {
 	Partition storage.PartitionID
 	File      uint64
 	Epoch     uint32 // of the open that made it
+	Rewritten bool   // by Rewrite: unless it is among those that count, what is in it is elsewhere
 	Name      string // below the store's directory
 	Size      int64
 }
@@ -130,7 +140,7 @@ func (d *Dir) examine(p storage.PartitionID, info vfs.Info) (Found, bool, error)
 	if err != nil || h.file != file || h.partition != p {
 		return Found{}, false, nil
 	}
-	return Found{Partition: p, File: file, Epoch: h.epoch, Name: name, Size: info.Size}, true, nil
+	return Found{Partition: p, File: file, Epoch: h.epoch, Rewritten: h.rewritten, Name: name, Size: info.Size}, true, nil
 }
 
 // Remove removes a file that Scan found and of which there is no Segment. It may come back after a power cut.

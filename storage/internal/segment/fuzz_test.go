@@ -1,11 +1,14 @@
 package segment_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"runtime"
 	"testing"
 
+	"github.com/leatmq/leat/compress"
+	"github.com/leatmq/leat/compress/compresstest"
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
@@ -109,4 +112,51 @@ func locateAnything(g *segment.Segment, m *segment.Meta) [3]error {
 		return [3]error{timeErr, countErr}
 	}
 	return [3]error{timeErr, countErr, g.Seal()}
+}
+
+// FuzzBlocks is FuzzSegment for what was rewritten: compressed blocks, with their sums made right if mended, so that what is behind them is reached.
+func FuzzBlocks(f *testing.F) {
+	for codec := compress.IDGzip; codec <= compress.IDZstd; codec++ {
+		content, m := rewritten(f, codec)
+		for _, mended := range []bool{false, true} {
+			f.Add(content, m.Length, m.Next, uint8(codec), int64(0), mended)
+			f.Add(content, m.Length-8, m.Next, uint8(codec), int64(5), mended)
+			f.Add(content, m.Length+8000, m.Next+1000, uint8(codec%4+1), int64(1), mended)
+		}
+	}
+	f.Fuzz(func(t *testing.T, content []byte, length, next int64, codec uint8, dropped int64, mended bool) {
+		m := segment.Meta{
+			File: 9, Base: 100, Next: next, Ordinal: 40, Count: next - 100, MinTime: 1, MaxTime: 1 << 60, Length: length &^ 7,
+			Sealed: true, Rewritten: true, Codec: compress.ID(codec), Dropped: dropped,
+		}
+		m, _, err := segment.DecodeMeta(m.Append(nil))
+		if err != nil {
+			return
+		}
+		s := newStore(t, 0)
+		sources, _ := s.chain(repeat(1, plain(1, 1)))
+		g, err := s.dir.Rewrite(t.Context(), segment.Rewrite{Sources: sources, File: 9})
+		must(t, err)
+		header, err := s.fs.Contents(g.Name())
+		must(t, err)
+		if mended {
+			content = mend(content, m.Length-4096)
+		}
+		must(t, s.fs.SetContents(g.Name(), append(header[:4096], content...)))
+		s.reopen()
+		g = s.dir.Open(partition, m)
+		compresstest.Bounded(t, 128<<20+100*uint64(len(content)), func() { readAnything(t, g, &m) })
+	})
+}
+
+// rewritten returns what is behind the header block of a compressed segment, and its description.
+func rewritten(t testing.TB, codec compress.ID) ([]byte, segment.Meta) {
+	s := newStore(t, 0)
+	sources, _ := s.chain(repeat(30, plain(2, 30)))
+	r := segment.Rewrite{Sources: sources, File: 9, Codec: codec, BlockBytes: 1000, Keep: func(r *storage.Record) bool { return r.Offset%7 != 0 }}
+	g, err := s.dir.Rewrite(context.Background(), r)
+	must(t, err)
+	content, err := s.fs.Contents(g.Name())
+	must(t, err)
+	return content[4096:], g.Meta()
 }

@@ -168,3 +168,22 @@ func (d *Dir) shed() {
 		_ = d.drop(victim) // as in reserve
 	}
 }
+
+// giveUp closes the file of s, which nobody else uses.
+func (d *Dir) giveUp(s *Segment) error {
+	h, err := d.pin(s)
+	if err != nil || h == nil {
+		return err
+	}
+	d.mu.Lock()
+	d.open.Remove(h.elem) // its use never ends, so that no victim is made of it
+	s.handle = nil
+	if d.closed {
+		d.idle.Broadcast()
+	}
+	d.mu.Unlock()
+	if err := h.file.Close(); err != nil {
+		return fmt.Errorf("close segment: %w", err)
+	}
+	return nil
+}

@@ -26,6 +26,7 @@ const formatVersion = 1
 //	36-39  epoch of the open that made the file
 //	40-47  base offset
 //	48-55  ordinal: records of the partition before the file
+//	56-59  form: 0 appended to, 1 rewritten from other files
 var headerMagic = []byte("leatseg\x00")
 
 // Identity is of a store: what tells its files from those of another.
@@ -41,6 +42,7 @@ type header struct {
 	epoch     uint32
 	base      int64
 	ordinal   int64
+	rewritten bool // what is in it is, or was, in other files
 }
 
 func (h *header) encode(id Identity) []byte {
@@ -54,6 +56,9 @@ func (h *header) encode(id Identity) []byte {
 	le.PutUint32(b[36:], h.epoch)
 	le.PutUint64(b[40:], uint64(h.base))
 	le.PutUint64(b[48:], uint64(h.ordinal))
+	if h.rewritten {
+		b[56] = 1
+	}
 	le.PutUint32(b[8:], id.Seed.Sum(b[12:]))
 	return b
 }
@@ -72,16 +77,18 @@ func parseHeader(b []byte, id Identity) (header, error) {
 		return header{}, fmt.Errorf("format %d is newer than this program", le.Uint32(b[12:]))
 	case le.Uint64(b[16:]) != id.Store:
 		return header{}, fmt.Errorf("the file is of another store")
+	case le.Uint32(b[56:]) > 1:
+		return header{}, fmt.Errorf("a form that does not exist: %d", le.Uint32(b[56:]))
 	}
 	return header{
 		file: le.Uint64(b[24:]), partition: storage.PartitionID(le.Uint32(b[32:])), epoch: le.Uint32(b[36:]),
-		base: int64(le.Uint64(b[40:])), ordinal: int64(le.Uint64(b[48:])),
+		base: int64(le.Uint64(b[40:])), ordinal: int64(le.Uint64(b[48:])), rewritten: b[56] == 1,
 	}, nil
 }
 
 // matches tells whether the block is of the segment that the checkpoint describes.
 func (h *header) matches(p storage.PartitionID, m *Meta) bool {
-	return h.partition == p && h.file == m.File && h.base == m.Base && h.ordinal == m.Ordinal
+	return h.partition == p && h.file == m.File && h.base == m.Base && h.ordinal == m.Ordinal && h.rewritten == m.Rewritten
 }
 
 func dirName(p storage.PartitionID) string { return fmt.Sprintf("seg/%08x", uint32(p)) }

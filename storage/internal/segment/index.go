@@ -27,10 +27,12 @@ type index struct {
 	nextHint  int // which one the next reader that came by the index replaces
 }
 
-// hint is where a reader stopped, and the size of the last frame it took: the next one is likely of that size too.
+// hint is where a reader stopped, and the size of the last frame it took: the next one is likely of that size too. If it stopped within a block, the
+// place is that of the block, and inside is the offset behind it.
 type hint struct {
 	place
-	size int
+	size   int
+	inside int64
 }
 
 // line is where a frame starts that lies at least indexStep behind the one before. ordinal counts the records of the partition before it.
@@ -103,7 +105,7 @@ func (s *Segment) load(h *handle) (lines []line, digest uint64, err error) {
 	m.Length = s.unindexed
 	s.mu.Unlock()
 	w := s.walk(h, &m, place{m.Base, blockSize})
-	ordinal, last := m.Ordinal, int64(-indexStep)
+	count, last := int64(0), int64(-indexStep)
 	for {
 		f, err := w.next()
 		if damage := (*storage.DamageError)(nil); err == io.EOF || errors.As(err, &damage) {
@@ -113,11 +115,11 @@ func (s *Segment) load(h *handle) (lines []line, digest uint64, err error) {
 			return nil, 0, err
 		}
 		if f.pos-last >= indexStep {
-			lines = append(lines, line{f.Base, f.pos, f.Time, ordinal})
+			lines = append(lines, line{f.Base, f.pos, f.Time, m.ordinalAt(f.Base, count)})
 			last = f.pos
 		}
 		digest += stamp(f.sum, f.pos)
-		ordinal += int64(f.Count)
+		count += int64(f.Count)
 	}
 }
 
@@ -157,7 +159,7 @@ func (s *Segment) hint(offset int64) (best hint, ok bool) {
 func (s *Segment) keep(from int64, began, stopped hint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.Index(s.hints, began); i >= 0 && began.offset == from {
+	if i := slices.Index(s.hints, began); i >= 0 && (began.offset == from || from < began.inside) {
 		s.hints[i] = stopped
 		return
 	}

@@ -33,6 +33,8 @@ func (s *Segment) OffsetAt(t int64) (offset int64, ok bool, err error) {
 			return 0, false, err
 		case f.Kind == frame.Batch && f.Time >= t:
 			return f.Base, true, nil
+		case f.Kind == frame.Block && f.Time >= t:
+			return s.offsetInBlock(h, &f, t, &m)
 		}
 	}
 }
@@ -48,6 +50,8 @@ func (s *Segment) Ordinal(offset int64) (int64, error) {
 		return m.Ordinal, nil
 	case offset == m.Next:
 		return m.Ordinal + m.Count, nil
+	case m.Rewritten:
+		return m.ordinalAt(offset, 0), nil
 	}
 	h, err := s.dir.acquire(s)
 	if err != nil {
@@ -75,6 +79,33 @@ func (s *Segment) Ordinal(offset int64) (int64, error) {
 			return ordinal + n, err
 		}
 		ordinal += int64(f.Count)
+	}
+}
+
+// ordinalAt returns how many records of the partition were ever appended below offset, if count are known to be in the segment below it. In a rewritten
+// segment, where some may be missing, offsets count.
+func (m *Meta) ordinalAt(offset, count int64) int64 {
+	if m.Rewritten {
+		return m.Ordinal + offset - m.Base
+	}
+	return m.Ordinal + count
+}
+
+// offsetInBlock is OffsetAt within a block whose last frame is not older than t.
+func (s *Segment) offsetInBlock(h *handle, f *walked, t int64, m *Meta) (int64, bool, error) {
+	frames, err := s.expandAt(h, f, m)
+	if err != nil {
+		return 0, false, err
+	}
+	for {
+		inner, err := frame.Parse(frames, s.dir.id.Seed)
+		if err != nil {
+			return 0, false, err // cannot be: it was checked when the block was expanded
+		}
+		if inner.Time >= t {
+			return inner.Base, true, nil
+		}
+		frames = frames[inner.Size():]
 	}
 }
 

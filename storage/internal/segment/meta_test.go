@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/leatmq/leat/compress"
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
 )
@@ -15,6 +16,11 @@ var metas = []segment.Meta{
 	{File: 1, Base: 5, Next: 9, Ordinal: 3, Count: 4, MinTime: 10, MaxTime: 20, Length: 8192, LastLSN: frame.At(3, 77), Sealed: true},
 	{File: math.MaxUint64, Base: math.MaxInt64, Next: math.MaxInt64, Ordinal: math.MaxInt64, Length: 1 << 62, LastLSN: math.MaxUint64},
 	{Next: math.MaxInt64, Count: math.MaxInt64, MinTime: -5, MaxTime: -5, Length: 4096},
+	{
+		File: 2, Base: 5, Next: 9, Ordinal: 3, Count: 4, MinTime: 10, MaxTime: 20, Length: 8192, Sealed: true,
+		Rewritten: true, Codec: compress.IDZstd, Dropped: 4,
+	},
+	{Length: 4096, Sealed: true, Rewritten: true},
 	{MinTime: math.MinInt64, MaxTime: math.MinInt64 + 3, Length: 4096},
 }
 
@@ -44,6 +50,10 @@ func TestMetaRefusesTheImpossible(t *testing.T) {
 		"a length without header":       func(m *segment.Meta) { m.Length = 4088 },
 		"a negative length":             func(m *segment.Meta) { m.Length = -8 },
 		"an end beyond the last offset": func(m *segment.Meta) { m.Base, m.Next = math.MaxInt64, math.MinInt64 },
+		"more dropped than there were":  func(m *segment.Meta) { m.Sealed, m.Rewritten, m.Dropped = true, true, m.Count+1 },
+		"a negative number dropped":     func(m *segment.Meta) { m.Sealed, m.Rewritten, m.Dropped = true, true, -1 },
+		"rewritten with a gap":          func(m *segment.Meta) { m.Sealed, m.Rewritten, m.Count = true, true, m.Count-1 },
+		"an unknown codec":              func(m *segment.Meta) { m.Sealed, m.Rewritten, m.Codec = true, true, compress.IDZstd+1 },
 	} {
 		m := metas[1]
 		change(&m)

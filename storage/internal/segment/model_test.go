@@ -1,10 +1,12 @@
 package segment_test
 
 import (
+	"context"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/leatmq/leat/compress"
 	"github.com/leatmq/leat/storage/internal/segment"
 	"github.com/leatmq/leat/storage/internal/vfs/memfs"
 )
@@ -17,6 +19,8 @@ type machine struct {
 	l      *log
 	sealed bool
 	buf    []byte // read into, over and over
+	tight  bool   // no offset is left out, so that it may be rewritten
+	files  uint64 // made
 }
 
 func (m *machine) append(t *rapid.T) {
@@ -31,6 +35,10 @@ func (m *machine) append(t *rapid.T) {
 			after: rapid.SampledFrom([]uint32{0, 0, 3}).Draw(t, "after"),
 			value: rapid.SampledFrom([]int{0, 1, 100, 1000, 4000, 100_000}).Draw(t, "value"),
 			later: rapid.SampledFrom([]int64{0, 1, 100}).Draw(t, "later"),
+		}
+		if m.tight {
+			b.gap, b.after = 0, 0
+			clear(b.skips)
 		}
 		frames = append(frames, m.l.make(b)...)
 	}
@@ -65,6 +73,21 @@ func (m *machine) seal(t *rapid.T) {
 		t.Fatalf("seal: %v", err)
 	}
 	m.sealed = true
+}
+
+// rewrite puts a compressed segment in place of a sealed one, or a plain one, again and again.
+func (m *machine) rewrite(t *rapid.T) {
+	if !m.sealed || !m.tight {
+		return
+	}
+	m.files++
+	r := segment.Rewrite{Sources: []*segment.Segment{m.g}, File: m.files, Codec: compress.ID(rapid.IntRange(0, 4).Draw(t, "codec"))}
+	r.BlockBytes = rapid.SampledFrom([]int{0, 1, 3000}).Draw(t, "block")
+	g, err := m.dir.Rewrite(context.Background(), r)
+	if err != nil {
+		t.Fatalf("rewrite: %v", err)
+	}
+	m.g = g
 }
 
 // reopen goes on from what the checkpoint would have kept, with the footer gone now and then.
@@ -132,7 +155,7 @@ func (m *machine) check(t *rapid.T) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLog(rapid.Int64Range(0, 1<<40).Draw(t, "base"), rapid.Int64Range(0, 1<<40).Draw(t, "ordinal"))
-		m := &machine{fs: memfs.New(), l: l}
+		m := &machine{fs: memfs.New(), l: l, tight: rapid.Bool().Draw(t, "tight"), files: 1}
 		m.dir = segment.NewDir(m.fs, identity, 1)
 		g, err := m.dir.Create(partition, 1, l.base, l.ordinal, 3)
 		if err != nil {
@@ -140,7 +163,7 @@ func TestModel(t *testing.T) {
 		}
 		m.g = g
 		t.Repeat(map[string]func(*rapid.T){
-			"append": m.append, "append again": m.append, "align": m.align, "sync": m.sync, "seal": m.seal, "reopen": m.reopen,
+			"append": m.append, "append again": m.append, "align": m.align, "sync": m.sync, "seal": m.seal, "rewrite": m.rewrite, "reopen": m.reopen,
 			"read": m.read, "read again": m.read, "offset at": m.offsetAt, "ordinal": m.ordinal, "": m.check,
 		})
 	})

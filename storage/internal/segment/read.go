@@ -10,8 +10,8 @@ const (
 )
 
 // Read returns whole frames, header and body checked, from the first on whose offsets reach beyond from: one if there is one, and as many
-// more as fit maxBytes and one read of the disk. There may be pads between them. It returns nothing at the end of the segment. They lie in memory of
-// their own, which belongs to the caller.
+// more as fit maxBytes and one read of the disk, or one block. There may be pads between them. It returns nothing at the end of the segment, or if no frame
+// from there on is left in it. They lie in memory of their own, which belongs to the caller.
 //
 // Frames before a damaged one are returned without it. Where the first one is damaged, the error is a *storage.DamageError, and Read goes on from
 // its Next. Other errors are those of the file system.
@@ -75,14 +75,11 @@ type reader struct {
 
 // read finds the first frame that reaches beyond from, and takes it and those behind it.
 func (r *reader) read(from int64) ([]byte, error) {
-	ahead := min(max(r.max, r.size, minRead), maxRead)
-	if r.size > 0 { // of frames of one size, no part is read to be read again
-		ahead = max(ahead-ahead%r.size, r.size)
-	}
-	if r.offset < from {
-		ahead += indexStep
-	}
+	ahead := r.ahead(from)
 	for r.pos < r.meta.Length {
+		if b := r.cached(); b != nil && b.header.Next() > from {
+			return r.part(b, from), nil
+		}
 		b, err := r.bytes(frame.HeaderSize, ahead)
 		if err != nil {
 			return nil, err
@@ -91,12 +88,31 @@ func (r *reader) read(from int64) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if h.Kind == frame.Batch && h.Next() > from {
+		switch {
+		case h.Next() <= from || h.Kind == frame.Pad:
+			r.pass(&h)
+		case h.Kind == frame.Block:
+			return r.open(&h, from)
+		default:
 			return r.take(&h)
 		}
-		r.pass(&h)
 	}
 	return nil, nil
+}
+
+// ahead returns how much to read at once.
+func (r *reader) ahead(from int64) int {
+	n := min(max(r.max, r.size, minRead), maxRead)
+	switch {
+	case r.meta.Codec != 0: // one block at a time, and the next is about as large as the last
+		n = min(max(r.size+r.size/4, indexStep), maxRead)
+	case r.size > 0: // of frames of one size, no part is read to be read again
+		n = max(n-n%r.size, r.size)
+	}
+	if r.offset < from {
+		n += indexStep
+	}
+	return n
 }
 
 // take returns the frame at r.place, whose header is h, and those behind it that are there, fit and are whole.
@@ -114,7 +130,7 @@ func (r *reader) take(h *frame.Header) ([]byte, error) {
 	r.pass(h)
 	for r.pos < r.meta.Length {
 		h, _, size, err := frame.Next(b[taken:], seed)
-		if err != nil || taken+size > r.max || r.segment.belongs(&h, r.place, r.meta) != "" {
+		if err != nil || h.Kind == frame.Block || taken+size > r.max || r.segment.belongs(&h, r.place, r.meta) != "" {
 			break
 		}
 		taken += size
@@ -125,7 +141,7 @@ func (r *reader) take(h *frame.Header) ([]byte, error) {
 
 // pass moves behind a frame.
 func (r *reader) pass(h *frame.Header) {
-	r.hint = hint{place{h.Next(), r.pos + int64(h.Size())}, h.Size()}
+	r.hint = hint{place: place{h.Next(), r.pos + int64(h.Size())}, size: h.Size()}
 }
 
 // bytes returns what is buffered at r.place, at least n bytes, and reads them with as many behind them as ahead says if they are not.

@@ -58,7 +58,7 @@ func (s *Segment) create(h *header) (vfs.File, error) {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
 	if _, err := f.WriteAt(h.encode(s.dir.id), 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("write segment: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("write segment: %w", err), f.Close(), s.dir.fs.Remove(s.Name()))
 	}
 	s.written, s.name = 1, nameDue{created: true, dir: number}
 	return f, nil
