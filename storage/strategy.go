@@ -72,7 +72,8 @@ const (
 	// right to it, whatever the others write.
 	MemoryAndDisk Level = iota
 	// MemoryOnly keeps records in memory, within MemoryPolicy.Bytes. They, and the cursors of groups on them, are gone with the process;
-	// the topic itself stays. An entry cannot have records of such a topic together with anything durable: ErrMixedDurability.
+	// the topic itself stays, with another Incarnation. They are committed at once, whatever the disk does, unless the store has stopped writing: it refuses
+	// everything then. An entry cannot have records of such a topic together with anything durable: ErrMixedDurability.
 	MemoryOnly
 	// DiskOnly gives memory back as soon as the disk has a record.
 	DiskOnly

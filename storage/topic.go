@@ -13,7 +13,8 @@ type TopicSpec struct {
 type Topic struct {
 	TopicSpec
 	// Incarnation is a random number, other than 0, of this topic in this directory. A topic made anew under an old name, or
-	// in a directory that was wiped, has another, so that an offset kept elsewhere is known to be of another log.
+	// in a directory that was wiped, has another, so that an offset kept elsewhere is known to be of another log. So has a topic of
+	// level MemoryOnly after each open: its offsets begin again.
 	Incarnation uint64
 	First       PartitionID
 	// Past is the earlier incarnations, oldest first, at most MaxPast: one more with each Restore. It is not to be changed.

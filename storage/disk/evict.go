@@ -15,10 +15,20 @@ import (
 // evict gives memory back until at most s.cache bytes are held, and all that is of no use.
 func (s *spiller) evict() error {
 	s.fresh = 0
+	held := s.journal.pool.Live()
 	for _, b := range s.journal.spent() {
 		drop(b)
 	}
 	s.disown()
+	err := s.shrink()
+	if s.journal.pool.Live() < held {
+		s.journal.given()
+	}
+	return err
+}
+
+// shrink gives memory back until at most s.cache bytes are held.
+func (s *spiller) shrink() error {
 	if s.journal.pool.Live() <= s.cache {
 		return nil
 	}
@@ -108,6 +118,13 @@ func (j *journal) oldest() (b *core.Block, pinned bool) {
 	j.blocks[0] = nil
 	j.blocks = j.blocks[1:]
 	return b, false
+}
+
+// given says that memory was given back.
+func (j *journal) given() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.roomMade()
 }
 
 // spent returns the blocks whose records are all spilled and are to stay in memory no longer, that in use for staging included; and takes them off the list.

@@ -142,7 +142,8 @@ func (j *journal) reserve(bytes, records int64, small bool) <-chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r, g := &j.reserved, j.open
-	memory := small || j.unspilled+r.bytes+bytes <= j.hard || j.unspilled+r.bytes == 0
+	waiting := j.unspilled + r.bytes
+	memory := small || waiting == 0 || waiting+bytes <= j.hard && j.pool.Live()+r.bytes+bytes <= 2*j.hard
 	group := g.bytes+r.bytes+bytes <= maxGroup && g.records+r.records+records <= maxGroupRecs || g.bytes+r.bytes == 0
 	if memory && group {
 		r.bytes += bytes
@@ -286,6 +287,10 @@ func (j *journal) Unroom(e *core.Entry) {
 
 // Trimmed implements core.Backend: the keeper takes it from here.
 func (j *journal) Trimmed(p *core.Partition) {
+	if p.Volatile() {
+		p.Release()
+		return
+	}
 	j.mu.Lock()
 	j.trimmed = append(j.trimmed, p)
 	j.mu.Unlock()

@@ -37,6 +37,7 @@ func (st *Store) open() error {
 		st.jump()
 	}
 	st.clamp()
+	st.core.Catalog.Renew()
 	return st.begin()
 }
 
@@ -247,6 +248,8 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	st.journal = newJournal(st.pool, st.ring, c.id, o, from)
 	st.core = core.New(st.journal)
 	st.core.SetSeed(c.id.seed)
+	st.memory = core.NewPool(o.MemoryBytes)
+	st.core.SetMemory(st.memory)
 	st.journal.core = st.core
 	st.Face = st.core.Face()
 	st.lookout = newLookout(st.core, o.Events)

@@ -41,6 +41,7 @@ type Store struct {
 	lock     lock
 	opt      Options
 	pool     *core.Pool
+	memory   *core.Pool // for topics that are in memory only
 	ring     *ring
 	segments *segment.Dir
 	journal  *journal
@@ -129,7 +130,7 @@ func (st *Store) Stats() storage.Stats {
 	s := st.core.Stats()
 	j, k := st.journal, st.keeper
 	s.Commits, s.Syncs = j.commits.Load(), j.syncs.Load()
-	s.MemoryBytes = st.pool.Live()
+	s.MemoryBytes = st.pool.Live() + st.memory.Live()
 	s.JournalBytes, _, _ = st.ring.usage()
 	s.Spills, s.Checkpoints = k.spills.Load(), k.checkpoints.Load()
 	s.Segments, s.SegmentBytes = k.parts.count()

@@ -1,13 +1,15 @@
 // Package mem is a storage.Store in memory: the core of the store on disk without its journal, for unit tests and for data that may be lost with
 // the process. It opens in microseconds, starts no goroutine, touches no file, and works inside a testing/synctest bubble.
 //
+// It honours the strategies of its topics, so that a test runs the production's: every level is a topic in memory, those of MemoryOnly within their own bounds; cleanup
+// policies are applied by Clean, and by appends, once a second at most.
+//
 // It is not a cache, and not faster because it promises less order: partitions, entries, cursors and errors are those of storage/disk.
 package mem
 
 import (
 	"context"
 	"errors"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +21,7 @@ import (
 // Options of a store. The zero value is the default.
 type Options struct {
 	// MemoryBytes bounds the memory for records. An append that would pass the bound first frees what every group that has a
-	// cursor on its partition finished, and is refused with storage.ErrFull if that is not enough. 0: 256 MiB.
+	// cursor on its partition finished, and is refused with storage.ErrFull if that is not enough, unless its topic drops its oldest. 0: 256 MiB.
 	MemoryBytes int64
 }
 
@@ -34,6 +36,8 @@ type Store struct {
 
 	sweeping sync.Mutex
 	sweep    core.Sweep   // guarded by sweeping
+	swept    atomic.Int64 // when policies were last applied, in nanoseconds of Unix time
+	tidied   atomic.Pointer[storage.Work]
 	room     sync.Mutex   // held while room is looked for, never together with a partition's
 	reserved atomic.Int64 // bytes of entries between Room and Stage
 }
@@ -62,11 +66,13 @@ func (s *Store) Room(ctx context.Context, e *core.Entry) error {
 	if s.reserve(e) {
 		return nil
 	}
-	s.trim()
-	if s.reserve(e) {
-		return nil
+	s.core.ForgetFinished()
+	for !s.reserve(e) {
+		if !s.core.DropOldest(e) {
+			return core.NoRoom(nil)
+		}
 	}
-	return core.NoRoom(nil)
+	return nil
 }
 
 func (s *Store) reserve(e *core.Entry) bool {
@@ -92,42 +98,40 @@ func (s *Store) Unroom(e *core.Entry) { s.reserved.Add(-int64(e.Bytes)) }
 
 // Trimmed is the core's: it gives memory back.
 func (s *Store) Trimmed(p *core.Partition) {
-	first := p.Marks().First
-	if p.Dropped() {
-		first = math.MaxInt64
-	}
-	p.Trim(first)
+	p.Release()
 }
 
 // Wait is the core's; nothing is ever waited for.
 func (s *Store) Wait(context.Context, *core.Entry) error { return nil }
 
-const firstBlock = 4 << 10
-
-// block returns where p's next n bytes go: blocks grow with the partition, so that an idle one takes nothing and a busy one few.
+// block returns where p's next n bytes go.
 func (s *Store) block(p *core.Partition, n int) *core.Block {
-	last := p.Last()
-	if last != nil && last.Room(n) {
-		return last
-	}
-	size := firstBlock
-	if last != nil {
-		size = min(2*last.Cap(), s.pool.Usual())
-	}
-	size = max(n, min(size, int(s.bound-s.pool.Live()-s.reserved.Load())))
-	if size == s.pool.Usual() {
-		return s.pool.Get(size)
-	}
-	return s.pool.GetSmall(size)
+	return s.pool.Grow(p, n, int(s.bound-s.pool.Live()-s.reserved.Load()))
 }
 
-// trim frees what every group finished.
-func (s *Store) trim() {
-	for id, floor := range s.core.State.Floors() {
-		if p := s.core.Catalog.Partition(id); p != nil {
-			p.Trim(floor)
-		}
+// Append implements storage.Store.
+func (s *Store) Append(ctx context.Context, e *storage.Entry) (storage.Durability, error) {
+	d, err := s.Face.Append(ctx, e)
+	if now := time.Now(); err == nil && now.UnixNano()-s.swept.Load() >= int64(sweepEvery) && s.sweeping.TryLock() {
+		s.note(s.clean(context.WithoutCancel(ctx)), now)
+		s.sweeping.Unlock()
 	}
+	return d, err
+}
+
+// sweepEvery is how often appends apply the cleanup policies.
+const sweepEvery = time.Second
+
+// note has Stats tell how cleaning that nobody asked for went.
+func (s *Store) note(err error, now time.Time) {
+	w := &storage.Work{Runs: 1}
+	if was := s.tidied.Load(); was != nil {
+		w.Runs = was.Runs + 1
+	}
+	if err != nil {
+		w.LastError, w.FailedAt = err, now
+	}
+	s.tidied.Store(w)
 }
 
 // Clean implements storage.Store.
@@ -137,6 +141,11 @@ func (s *Store) Clean(ctx context.Context) error {
 	}
 	s.sweeping.Lock()
 	defer s.sweeping.Unlock()
+	return s.clean(ctx)
+}
+
+func (s *Store) clean(ctx context.Context) error {
+	s.swept.Store(time.Now().UnixNano())
 	cuts, err := s.sweep.Plan(s.core, nil)
 	return errors.Join(err, s.core.TrimAll(ctx, cuts))
 }
@@ -145,6 +154,9 @@ func (s *Store) Clean(ctx context.Context) error {
 func (s *Store) Stats() storage.Stats {
 	st := s.core.Stats()
 	st.MemoryBytes = s.pool.Live()
+	if w := s.tidied.Load(); w != nil {
+		st.Work = map[string]storage.Work{"cleanup": *w}
+	}
 	return st
 }
 

@@ -62,6 +62,15 @@ func Test(t *testing.T, newHarness func(tb testing.TB) Harness) {
 		{"Close", testClose},
 		{"CloseRace", testCloseRace},
 		{"Reopen", testReopen},
+		{"Levels", testLevels},
+		{"MixedEntries", testMixedEntries},
+		{"MemoryRefuses", testMemoryRefuses},
+		{"MemoryDropsOldest", testMemoryDropsOldest},
+		{"MemoryRace", testMemoryRace},
+		{"MemoryRemoval", testMemoryRemoval},
+		{"MemoryReopen", testMemoryReopen},
+		{"AlterRace", testAlterRace},
+		{"RefusedStrategies", testRefusedStrategies},
 		{"Model", testModel},
 	}
 	for _, test := range tests {

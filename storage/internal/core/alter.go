@@ -86,6 +86,9 @@ func (c *Core) DeleteGroup(ctx context.Context, name string) error {
 func (c *Core) DropGroup(id storage.GroupID) {
 	c.Catalog.DropGroup(id)
 	c.State.Forget(func(k CursorKey) bool { return k.Group == id })
+	for _, p := range c.volatileParts() {
+		p.forgetGroup(id)
+	}
 }
 
 // Trim is storage.Store's.
@@ -134,7 +137,14 @@ func (c *Core) trimSome(ctx context.Context, cuts []Cut) error {
 	x := c.take()
 	defer c.give(x)
 	for _, cut := range cuts {
-		if cut.First > cut.Part.bounds().First {
+		switch {
+		case cut.First <= cut.Part.bounds().First:
+		case cut.Part.Volatile():
+			if err := c.Writable(); err != nil {
+				return err
+			}
+			c.Begin(cut.Part, cut.First)
+		default:
 			x.AddState(frame.Start, cut.Part, cut.First, nil, func() { c.Begin(cut.Part, cut.First) })
 		}
 	}
@@ -157,8 +167,11 @@ func (c *Core) CommitState(ctx context.Context, kind frame.Kind, p *Partition, b
 
 // Begin removes the records of p below first, now that this has committed.
 func (c *Core) Begin(p *Partition, first int64) {
+	c.beginning.Lock() // so that nothing is counted twice
 	records := p.ordinalOf(first) - p.ordinalOf(0)
-	if !p.Begin(first) {
+	begun := p.Begin(first)
+	c.beginning.Unlock()
+	if !begun {
 		return
 	}
 	c.trimmed.Add(records)

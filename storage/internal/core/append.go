@@ -24,7 +24,7 @@ func (c *Core) Append(ctx context.Context, e *storage.Entry) (storage.Durability
 	if err := c.encode(x, e); err != nil {
 		return 0, err
 	}
-	if len(x.Frames) == 0 {
+	if len(x.Frames)+len(x.placed) == 0 {
 		return storage.InMemory, nil
 	}
 	if err := c.commit(ctx, x); err != nil {
@@ -36,6 +36,9 @@ func (c *Core) Append(ctx context.Context, e *storage.Entry) (storage.Durability
 
 // commit stages x and waits for it.
 func (c *Core) commit(ctx context.Context, x *Entry) error {
+	if x.volatile {
+		return c.commitVolatile(ctx, x)
+	}
 	if err := c.backend.Room(ctx, x); err != nil {
 		return err
 	}
@@ -55,15 +58,29 @@ func (c *Core) stage(x *Entry) (committed bool, err error) {
 		defer c.gate.Unlock()
 	}
 	if err := c.stageable(x); err != nil {
-		c.backend.Unroom(x)
+		if !x.volatile || c.memory == nil {
+			c.backend.Unroom(x)
+		}
 		return false, err
 	}
 	if x.deletes != nil {
 		x.deletes()
 	}
+	if committed, err = c.stageLocked(x); committed {
+		place(x.placed)
+	}
+	return committed, err
+}
+
+func (c *Core) stageLocked(x *Entry) (committed bool, err error) {
 	x.lock()
 	defer x.unlock()
 	x.number()
+	x.sequence()
+	if x.volatile && c.memory != nil {
+		c.stageVolatile(x)
+		return true, nil
+	}
 	return c.backend.Stage(x)
 }
 
@@ -83,6 +100,11 @@ func (c *Core) stageable(x *Entry) error {
 			return storage.ErrNotFound
 		}
 		if f.Header.Kind == frame.Cursor && !c.Catalog.hasGroup(f.cursor.Group) {
+			return storage.ErrNotFound
+		}
+	}
+	for i := range x.placed {
+		if cur := &x.placed[i]; cur.part.dropped.Load() || !c.Catalog.hasGroup(cur.group) {
 			return storage.ErrNotFound
 		}
 	}
@@ -147,7 +169,14 @@ func (c *Core) encode(x *Entry, e *storage.Entry) error {
 		if err := checkCursor(cur, p.bounds().Next); err != nil {
 			return err
 		}
-		x.addCursor(p, cur)
+		if p.Volatile() {
+			x.addPlaced(p, cur)
+		} else {
+			x.addCursor(p, cur)
+		}
+	}
+	if err := x.checkLevels(); err != nil {
+		return err
 	}
 	if x.Bytes > storage.MaxEntry+(1<<20) {
 		return &storage.LimitError{What: "entry", Size: int64(x.Bytes), Max: storage.MaxEntry}

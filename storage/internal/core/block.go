@@ -107,6 +107,28 @@ func (p *Pool) GetSmall(n int) *Block {
 	return b
 }
 
+// firstBlock is the size of the first block of a partition that has blocks of its own.
+const firstBlock = 4 << 10
+
+// Grow returns where p's next n bytes go: blocks grow with the partition, so that an idle one takes nothing and a busy one few. None is larger than
+// most, unless n is. The partition is locked.
+func (p *Pool) Grow(part *Partition, n, most int) *Block {
+	last, size := part.Last(), firstBlock
+	if last != nil {
+		if last.Room(n) {
+			return last
+		}
+		size = min(2*last.Cap(), p.size)
+	}
+	if part.Volatile() {
+		most = min(most, int(part.share.bound()/8))
+	}
+	if size = max(n, min(size, most)); size == p.size {
+		return p.Get(size)
+	}
+	return p.GetSmall(size)
+}
+
 func (p *Pool) start(b *Block) {
 	b.serial = p.uses.Add(1)
 	b.refs.Store(1)

@@ -123,8 +123,8 @@ func (c *Catalog) AddTopic(t storage.Topic) {
 	if end := int(t.First) + t.Partitions; end > len(c.partitions) {
 		c.partitions = append(c.partitions, make([]*Partition, end-len(c.partitions))...)
 	}
-	strategy, share := t.Strategy, &Share{}
-	all := make([]Partition, t.Partitions)
+	strategy, all := t.Strategy, make([]Partition, t.Partitions)
+	share := &Share{parts: all}
 	for i := range all {
 		p := &all[i]
 		p.ID, p.share = t.Partition(i), share
@@ -132,6 +132,15 @@ func (c *Catalog) AddTopic(t storage.Topic) {
 		c.partitions[p.ID] = p
 	}
 	c.nextPartition = max(c.nextPartition, t.First+storage.PartitionID(t.Partitions))
+}
+
+// Renew gives every topic in memory another incarnation, since its records are gone and its offsets begin again. Before the store serves.
+func (c *Catalog) Renew() {
+	for i := range c.topics {
+		if t := &c.topics[i]; t.Strategy.Level == storage.MemoryOnly {
+			t.Incarnation, t.Past = incarnation(), nil
+		}
+	}
 }
 
 // Alter gives the topic that begins with the partition t.First t's strategy and settings. It does nothing if there is no such topic.

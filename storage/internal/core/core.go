@@ -47,6 +47,10 @@ type Core struct {
 	closed  atomic.Bool  // set under gate
 	reading bool         // nothing is ever written; see ReadOnly
 
+	memory *Pool         // for the records of volatile partitions; nil: they lie where all do
+	staged atomic.Uint64 // orders what is staged in memory only
+
+	beginning                        sync.Mutex // held while records are removed, in front of the partition
 	appended, appendedBytes, trimmed atomic.Int64
 }
 
@@ -57,6 +61,9 @@ func New(b Backend) *Core {
 	c.State.init()
 	return c
 }
+
+// SetMemory has the records of volatile partitions lie apart from all others, and pass by the backend. Before the first append.
+func (c *Core) SetMemory(p *Pool) { c.memory = p }
 
 // SetSeed sets the seed of all sums, before the first append.
 func (c *Core) SetSeed(s frame.Seed) { c.seed = s }

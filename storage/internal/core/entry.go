@@ -18,10 +18,12 @@ type Entry struct {
 	Group    *Group // the backend's: what it commits with
 	Number   uint64 // the backend's
 
-	deletes func() // makes what the entry deletes unknown to entries that are staged later
-	core    *Core
-	buf     []byte       // the frames, one behind the other
-	parts   []*Partition // of the batches, ascending by ID: to be locked
+	volatile bool     // all of it is in memory only
+	placed   []placed // cursors that are in memory only
+	deletes  func()   // makes what the entry deletes unknown to entries that are staged later
+	core     *Core
+	buf      []byte       // the frames, one behind the other
+	parts    []*Partition // of the batches, ascending by ID: to be locked
 }
 
 // Frame is a frame of an entry under way.
@@ -55,16 +57,22 @@ func (e *Entry) Seal(f *Frame) []byte {
 }
 
 // Push adds the frame, a batch, to its partition's tail. Its body lies in b at body.
-func (f *Frame) Push(b *Block, body int) { f.Part.push(&f.Header, b, body) }
+func (f *Frame) Push(b *Block, body int) {
+	if !f.Part.Volatile() { // else it was claimed
+		f.Part.share.bytes.Add(int64(f.Header.Size()))
+	}
+	f.Part.push(&f.Header, b, body)
+}
 
 func (e *Entry) reset() {
 	clear(e.Frames)
 	clear(e.parts)
+	clear(e.placed)
 	core, buf := e.core, e.buf[:0]
 	if cap(buf) > 256<<10 {
 		buf = nil
 	}
-	*e = Entry{Frames: e.Frames[:0], core: core, buf: buf, parts: e.parts[:0]}
+	*e = Entry{Frames: e.Frames[:0], core: core, buf: buf, parts: e.parts[:0], placed: e.placed[:0]}
 }
 
 // begin makes room for a header and returns where it is.
@@ -181,7 +189,9 @@ func (e *Entry) number() {
 			f.Header.Time = max(f.Header.Time, f.Part.time)
 		}
 	}
-	e.Frames[len(e.Frames)-1].Header.Flags |= frame.End
+	if n := len(e.Frames); n > 0 {
+		e.Frames[n-1].Header.Flags |= frame.End
+	}
 }
 
 // Small tells that e has no records: only state, which takes the place of older state.

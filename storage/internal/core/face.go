@@ -87,7 +87,7 @@ func (f Face) Watch(p storage.PartitionID, w *storage.Watcher) (func(), error) {
 
 // Cursor implements storage.Store.
 func (f Face) Cursor(g storage.GroupID, p storage.PartitionID) (storage.Cursor, bool) {
-	return f.core.State.Cursor(g, p)
+	return f.core.Cursor(g, p)
 }
 
 // Stopped implements storage.Store.

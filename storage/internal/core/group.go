@@ -12,6 +12,7 @@ type Group struct {
 
 	touched []touch
 	cursors []cursorBody
+	placed  []placed
 	topics  []*storage.Topic
 	groups  []*storage.Group
 	effects []func()
@@ -50,6 +51,7 @@ func (g *Group) Add(e *Entry, number uint64) {
 		}
 		g.last = f.Header.LSN
 	}
+	g.placed = append(g.placed, e.placed...)
 	g.bytes += int64(e.Bytes)
 }
 
@@ -82,6 +84,7 @@ func (c *Core) Apply(g *Group) {
 			w.Notify(t.part.ID)
 		}
 	}
+	place(g.placed)
 	c.appended.Add(records)
 	c.appendedBytes.Add(g.bytes)
 	c.State.mu.Lock()

@@ -39,8 +39,10 @@ type Partition struct {
 	kept    int   // of these, in blocks that the topic keeps. Invariant: kept <= spilled
 	time    int64 // of the newest staged frame
 	older   Older
-	watches []*storage.Watcher // replaced, never changed
+	watches []*storage.Watcher         // replaced, never changed
+	cursors map[storage.GroupID]placed // of a volatile partition
 
+	passed  bool   // it is on its share's list; guarded by Share.passedMu
 	touched uint64 // serial of the newest block with frames of this partition; guarded by the backend's staging lock
 	// Pending is the backend's, guarded by its staging lock: the bytes of frames that are staged and not spilled.
 	Pending int64
@@ -98,13 +100,12 @@ func (p *Partition) bounds() storage.Bounds {
 	return storage.Bounds{First: p.first, Next: p.end, Records: p.records}
 }
 
-// push adds a staged frame to the tail. The partition is locked.
+// push adds a staged frame to the tail; its size is counted already. The partition is locked.
 func (p *Partition) push(h *frame.Header, b *Block, body int) {
 	p.tail.push(tailFrame{
 		base: h.Base, ordinal: p.count, time: h.Time, lsn: h.LSN,
 		block: b, body: uint32(body), bodyLen: h.BodyLen, span: h.Span, count: h.Count,
 	})
-	p.share.bytes.Add(int64(h.Size()))
 	p.next = h.Next()
 	p.count += int64(h.Count)
 	p.time = h.Time
@@ -119,6 +120,7 @@ func (p *Partition) Recover(h *frame.Header, b *Block, body int) error {
 	if h.Base < p.next {
 		return ErrOrder
 	}
+	p.share.bytes.Add(int64(h.Size()))
 	p.push(h, b, body)
 	p.raise(p.next, p.count)
 	return nil
@@ -202,7 +204,9 @@ func (p *Partition) Spilled(n int) (bytes int64) {
 }
 
 // Cached tells whether what is spilled may stay in memory.
-func (p *Partition) Cached() bool { return p.Strategy().Level == storage.MemoryAndDisk }
+func (p *Partition) Cached() bool {
+	return p.Strategy().Level == storage.MemoryAndDisk && !p.dropped.Load()
+}
 
 // Evict drops the frames in b, which Older has, from memory.
 func (p *Partition) Evict(b *Block) {
@@ -215,23 +219,23 @@ func (p *Partition) Evict(b *Block) {
 	p.pop(n)
 }
 
-// Trim drops frames whose offsets are all below floor from the front, for a partition that has nothing older, and releases
-// their blocks. It returns how many bytes of blocks it released.
-func (p *Partition) Trim(floor int64) (bytes int64) {
+// Release gives back the memory of what was removed, for a partition that has nothing older: of all if it was dropped.
+func (p *Partition) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	first := p.first
+	if p.dropped.Load() {
+		first = p.end
+	}
 	n := 0
-	for n < p.tail.len() && p.tail.at(n).next() <= min(floor, p.end) {
+	for n < p.tail.len() && p.tail.at(n).next() <= min(first, p.end) {
 		f := p.tail.at(n)
 		n++
-		p.first = max(p.first, f.next())
 		if n == p.tail.len() || p.tail.at(n).block != f.block {
-			bytes += int64(f.block.Cap())
 			f.block.Release()
 		}
 	}
 	p.pop(n)
-	return bytes
 }
 
 // Begin removes what lies below first from view. It returns false if that was so already. What memory and Older have of it is the backend's to

@@ -31,7 +31,7 @@ func (s *Sweep) Plan(c *Core, holdings func(*Partition) []Holding) (cuts []Cut, 
 		s.due = nil
 		return nil, nil
 	}
-	floors := c.State.Floors()
+	floors := c.Floors()
 	due := s.due
 	s.due = map[*Partition]time.Time{}
 	for _, t := range topics {
