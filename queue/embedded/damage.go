@@ -22,6 +22,10 @@ func (g *group) broken() error {
 // any. It is called with g.mu held and returns with it held; meanwhile it may not be.
 func (p *partition) breakOff(m *member, err error) {
 	g := p.group
+	if errors.Is(err, storage.ErrNotFound) {
+		g.stop(g.deletedTopic(p.topic))
+		return
+	}
 	err = fmt.Errorf("queue: group %q reading %s/%d: %w", g.name, p.topic.Name, p.number, translate(err))
 	var damage *storage.DamageError
 	if !errors.As(err, &damage) {

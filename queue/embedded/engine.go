@@ -20,12 +20,14 @@ const headerRoom = 1 << 10
 // WaitIdle alone), then one of mu, flusher.mu, changes.mu and the store's own.
 type engine struct {
 	store     storage.Store
+	kind      kind
 	features  map[queue.Feature]queue.Grade
 	began     time.Time
 	publishes sync.Pool // of *publish
 	flusher   flusher
 	changes   changes
 	closed    chan struct{} // closed by Close
+	cleans    chan struct{} // of one: there is a topic that is to be cleaned from now on
 	running   sync.WaitGroup
 
 	mu     sync.RWMutex
@@ -36,7 +38,9 @@ type engine struct {
 func newEngine(s storage.Store, k kind) *engine {
 	e := &engine{
 		store:    s,
+		kind:     k,
 		features: k.features(),
+		cleans:   make(chan struct{}, 1),
 		began:    time.Now(),
 		closed:   make(chan struct{}),
 		topics:   map[string]*topic{},
@@ -54,6 +58,16 @@ func newEngine(s storage.Store, k kind) *engine {
 // now is the clock of retries: it goes on however the wall clock is set.
 func (e *engine) now() time.Duration { return time.Since(e.began) }
 
+// cleaned has a topic's policy applied from time to time, if it has one and the store does not do so itself.
+func (e *engine) cleaned(s *storage.Strategy) {
+	if e.kind == inMemory && s.Cleanup != (storage.CleanupPolicy{}) {
+		select {
+		case e.cleans <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // Capabilities implements queue.Engine.
 func (e *engine) Capabilities() queue.Capabilities {
 	return queue.Capabilities{Name: "embedded", MaxBytes: storage.MaxRecord - headerRoom, Features: e.features}
@@ -70,7 +84,7 @@ const (
 
 // features lists what the engine can do.
 func (k kind) features() map[queue.Feature]queue.Grade {
-	all := []queue.Feature{queue.CanRead}
+	all := []queue.Feature{queue.CanRead, queue.CanRetain, queue.CanRemoveDone}
 	if k != readOnly {
 		all = append(all, queue.CanOrderByKey, queue.CanOrderByPartition, queue.CanShare, queue.CanBatch, queue.CanResume, queue.CanCountAttempts)
 	}
@@ -116,10 +130,24 @@ func (e *engine) Err() error {
 	}
 }
 
+// cleanEvery is how often the engine has a store in memory remove what its topics keep no longer. A store on disk does so itself.
+const cleanEvery = time.Second
+
 // run writes cursors from time to time, and stops the groups when the store stops.
 func (e *engine) run() {
+	var tick <-chan time.Time
 	for {
 		select {
+		case <-e.cleans:
+			if tick == nil {
+				t := time.NewTicker(cleanEvery)
+				defer t.Stop()
+				tick = t.C
+			}
+		case <-tick:
+			if err := e.store.Clean(e.flusher.ctx); err == nil { // a store in memory fails when it is closed, and else never
+				e.changes.notify()
+			}
 		case <-e.closed:
 			return
 		case <-e.store.Stopped():

@@ -110,6 +110,9 @@ func (g *group) notice(mine *feed) {
 	g.news = g.watcher.Take(g.news[:0])
 	for _, id := range g.news {
 		p := g.known[id]
+		if p == nil { // its topic was deleted
+			continue
+		}
 		p.unread = true
 		p.offer()
 		if p.feed != nil && p.feed != mine {

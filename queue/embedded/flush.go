@@ -99,7 +99,7 @@ func (f *flusher) collect(ctx context.Context, g *group) error {
 	var err error
 	for _, p := range ps {
 		p.dirty = false
-		if f.take(p) < maxFlush {
+		if p.gone || g.deleted || f.take(p) < maxFlush {
 			continue
 		}
 		g.mu.Unlock()
@@ -135,6 +135,9 @@ func (f *flusher) write(ctx context.Context) error {
 		return nil
 	}
 	_, err := f.engine.store.Append(ctx, &f.entry)
+	if errors.Is(err, storage.ErrNotFound) {
+		err = f.append(ctx, f.entry.Cursors)
+	}
 	if err != nil {
 		err = fmt.Errorf("queue: writing cursors: %w", translate(err))
 		f.again(err, ctx.Err() != nil || errors.Is(err, queue.ErrFull))
@@ -143,6 +146,19 @@ func (f *flusher) write(ctx context.Context) error {
 	clear(f.written)
 	f.written, f.size = f.written[:0], 0
 	return err
+}
+
+// append writes cursors, but for those whose topic or group was deleted meanwhile.
+func (f *flusher) append(ctx context.Context, cs []storage.Cursor) error {
+	_, err := f.engine.store.Append(ctx, &storage.Entry{Cursors: cs})
+	switch n := len(cs) / 2; {
+	case !errors.Is(err, storage.ErrNotFound):
+		return err
+	case n == 0:
+		return nil
+	default:
+		return errors.Join(f.append(ctx, cs[:n]), f.append(ctx, cs[n:]))
+	}
 }
 
 // again has what was not written, or perhaps not, written at the next flush. If it cannot go on, the groups end.

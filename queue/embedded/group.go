@@ -36,6 +36,7 @@ type group struct {
 	dirty   []*partition                                    // guarded by mu; with cursors to be written
 	revoked []revocation                                    // guarded by mu; to be told
 	dormant []storage.Cursor                                // guarded by mu; what the store had before the first Join, once somebody asked
+	deleted bool                                            // guarded by mu; nobody joins any more
 	asked   bool                                            // guarded by mu; dormant is filled
 	out     int                                             // guarded by mu; messages in flight
 	counts  struct{ delivered, done, failed, missed int64 } // guarded by mu

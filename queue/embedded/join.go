@@ -135,6 +135,9 @@ func (g *group) enlist(m *member, topics []*topic, made []*partition) error {
 	if err := g.engine.over(); err != nil {
 		return err
 	}
+	if g.deleted {
+		return g.err
+	}
 	for _, p := range made {
 		g.learn(p)
 	}
@@ -182,7 +185,12 @@ func (g *group) begin(m *member, topics []*topic) error {
 	g.active = g.active[:0]
 	for _, t := range topics {
 		for n := range t.Partitions {
-			g.active = append(g.active, g.known[t.Partition(n)])
+			p := g.known[t.Partition(n)]
+			if p == nil {
+				g.active = g.active[:0]
+				return fmt.Errorf("%w: topic %q, which was deleted meanwhile", queue.ErrNotFound, t.Name)
+			}
+			g.active = append(g.active, p)
 		}
 	}
 	// Neighbours are of different topics, so that each member gets some of each.

@@ -38,6 +38,7 @@ type partition struct {
 	listed  bool  // in feed.unread
 	reading bool  // a receiver reads
 	unwatch func()
+	gone    bool  // its topic was deleted
 	broken  error // why it cannot be read on, and is not offered any more
 	sure    int64 // below which nothing is missing that was not told
 

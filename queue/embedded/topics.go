@@ -98,6 +98,7 @@ func (e *engine) ensure(ctx context.Context, name string, c queue.TopicConfig, s
 	if err != nil {
 		return nil, err
 	}
+	e.cleaned(&s)
 	return have.manner.Load(), nil
 }
 
