@@ -21,15 +21,17 @@ import (
 // against what was promised until then. The recovery is crashed, too, and goes on from there; and what was recovered is published to and
 // crashed again, so that an offset that was given twice shows.
 func TestCrash(t *testing.T) {
-	scripts := sized(t, 1, 2, 3)
+	target := int64(sized(t, 1_000, 50_000, 2_000_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 2, 3, len(crashes)), again: sized(t, 8, 4, 3)}
-	for i := range scripts {
-		seed := uint64(i) + 1
+	scripts := 0
+	for s.get("points") < target && !s.failed() {
+		scripts++
+		seed := uint64(scripts)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { s.script(t, seed, 110) })
 	}
-	line := fmt.Sprintf("%d crash points over %d scripts, %d of them in a recovery, %d after one; %d entries acknowledged, %d commits, %d slot changes, %d spills, %d checkpoints",
-		s.get("points"), scripts, s.get("in recovery"), s.get("after recovery"), s.get("acknowledged"), s.get("commits"), s.get("slots"), s.get("spills"), s.get("checkpoints"))
-	s.end(t, "crash sweep", line, "points", "in recovery", "after recovery", "acknowledged", "commits", "slots", "spills", "checkpoints", "segments", "clean", "cut")
+	line := fmt.Sprintf("%d crash points over %d scripts, %d of them in a recovery, %d after one; %d entries acknowledged, %d commits, %d slot changes, %d spills, %d checkpoints, %d records trimmed, %d files removed",
+		s.get("points"), scripts, s.get("in recovery"), s.get("after recovery"), s.get("acknowledged"), s.get("commits"), s.get("slots"), s.get("spills"), s.get("checkpoints"), s.get("trimmed"), s.get("removed"))
+	s.end(t, "crash sweep", line, "points", "in recovery", "after recovery", "acknowledged", "commits", "slots", "spills", "checkpoints", "segments", "clean", "cut", "trimmed", "removed")
 }
 
 // crashes are the modes: those that every store must survive, and the one that only a store survives which never writes to a sector again that

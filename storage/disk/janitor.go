@@ -17,6 +17,7 @@ type janitor struct {
 	works    *works
 	want     func()          // asks for a checkpoint
 	hurried  func() bool     // the disk is full: no pace
+	rest     time.Duration   // Tuning.UnlinkPause
 	stopped  <-chan struct{} // closed when nothing more is to be written
 	failed   func(work string, err error)
 	quit     chan struct{}
@@ -25,9 +26,8 @@ type janitor struct {
 
 const (
 	unlinkWork  = "unlink"
-	graceBefore = time.Second           // between what is buried and the checkpoint that is asked for, so that others join
-	unlinkPause = 20 * time.Millisecond // after paceBytes or paceFiles were removed
-	paceBytes   = 32 << 20
+	graceBefore = time.Second // between what is buried and the checkpoint that is asked for, so that others join
+	paceBytes   = 32 << 20    // removed between two pauses
 	paceFiles   = 64
 	tryAgain    = 5 * time.Second // after something could not be removed
 )
@@ -55,7 +55,7 @@ func (j *janitor) run() {
 			return
 		}
 		if waiting {
-			if !j.hurried() && !j.pause(timer, graceBefore) {
+			if j.rest > 0 && !j.hurried() && !j.pause(timer, graceBefore) {
 				return
 			}
 			j.want()
@@ -92,9 +92,9 @@ func (j *janitor) remove(by map[storage.PartitionID][]doomed, timer *time.Timer)
 			j.failed(unlinkWork, err)
 		}
 		again = again || err != nil || n < len(ds)
-		if (files >= paceFiles || bytes >= paceBytes) && !j.hurried() {
+		if (files >= paceFiles || bytes >= paceBytes) && j.rest > 0 && !j.hurried() {
 			files, bytes = 0, 0
-			if !j.pause(timer, unlinkPause) {
+			if !j.pause(timer, j.rest) {
 				return again, false
 			}
 		}

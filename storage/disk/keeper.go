@@ -69,7 +69,7 @@ func (k *keeper) run() {
 
 // turn does what is due.
 func (k *keeper) turn(timed bool) error {
-	k.reap()
+	k.reap(k.core.State.Applied())
 	if target, pressed := k.journal.pressed(); pressed {
 		if err := k.relieve(target); err != nil {
 			return err
@@ -146,7 +146,7 @@ func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
 	k.captured = k.journal.written.Load()
 	from := k.journal.marked()
 	cursors, applied := k.core.State.Capture()
-	k.reap()
+	k.reap(applied)
 	if err := k.all(applied); err != nil {
 		return nil, nil, err
 	}
@@ -193,7 +193,8 @@ func (k *keeper) describe(cursors map[core.CursorKey][]byte) *checkpoint {
 }
 
 func (h *history) state() partState {
-	s := partState{first: h.part.Marks().First, reach: h.reach()}
+	s := partState{reach: h.reach()}
+	s.first = min(h.part.Marks().First, s.reach.next) // beyond it lies what is trimmed by an entry that the journal still has
 	for _, seg := range h.list() {
 		s.segments = append(s.segments, seg.Meta())
 	}

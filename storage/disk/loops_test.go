@@ -36,6 +36,7 @@ func tiny() disk.Options {
 		MemoryBytes: 8 << 20,
 		Tuning: disk.Tuning{
 			SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, SpillBytes: 24 << 10, CheckpointEvery: -1, OpenFiles: 4,
+			CleanEvery: -1, UnlinkPause: -1,
 		},
 	}
 }
@@ -45,7 +46,7 @@ func open(fs vfs.FS) (*disk.Store, error) { return disk.OpenFS(fs, tiny()) }
 // run takes n steps of a workload, and stops at the first error.
 func run(s storage.Store, h *storagetest.History, seed uint64, n int) error {
 	w := storagetest.NewWorkload(h, s, seed)
-	w.Big = 24 << 10
+	w.Big, w.Removes = 24<<10, true
 	for range n {
 		if err := w.Step(context.Background()); err != nil {
 			return err
@@ -113,6 +114,8 @@ func (a *tally) stats(s storage.Stats) {
 	a.count("spills", int(s.Spills))
 	a.count("checkpoints", int(s.Checkpoints))
 	a.count("segments", int(s.Segments))
+	a.count("trimmed", int(s.Trimmed))
+	a.count("removed", int(s.Work["unlink"].Runs))
 }
 
 // end prints the line of a loop and fails if anything went wrong or some count stayed zero.

@@ -264,7 +264,7 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	}
 	st.keeper.nextFile.Store(c.nextFile)
 	st.janitor = &janitor{
-		graves: st.keeper.graves, segments: st.segments, works: &st.works, want: st.keeper.want, hurried: func() bool { return false },
+		graves: st.keeper.graves, segments: st.segments, works: &st.works, want: st.keeper.want, rest: o.Tuning.UnlinkPause, hurried: func() bool { return false },
 		stopped: st.core.Stopped(), failed: st.workFailed, quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.cleaner = newCleaner(st, o.Tuning.CleanEvery)

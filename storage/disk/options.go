@@ -26,6 +26,7 @@ type Tuning struct {
 	SpillBytes      int64         // what may wait in memory before it is copied to segments; 0: a quarter of MemoryBytes, at most 32 MiB
 	CheckpointEvery time.Duration // between checkpoints while something changes; 0: 60 s; negative: no timer
 	CleanEvery      time.Duration // between looks at the cleanup policies; 0: 1 s; negative: only Clean does
+	UnlinkPause     time.Duration // after files of 32 MiB, or 64 of them, were removed; 0: 20 ms; negative: none, and none before a checkpoint for more
 	OpenFiles       int           // segment files held open; 0: 1024
 }
 
@@ -52,6 +53,7 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&t.SpillBytes, min(o.MemoryBytes/4, 32<<20))
 	fill(&t.CheckpointEvery, 60*time.Second)
 	fill(&t.CleanEvery, time.Second)
+	fill(&t.UnlinkPause, 20*time.Millisecond)
 	switch {
 	case o.MemoryBytes < minMemory:
 		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)

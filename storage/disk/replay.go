@@ -47,7 +47,7 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 		var first storage.PartitionID
 		if first, err = frame.DecodeDrop(body); err == nil {
 			r.st.core.Drop(first)
-			r.st.keeper.reap()
+			r.st.keeper.reap(h.LSN)
 		}
 	case frame.GroupDrop:
 		var g storage.GroupID
@@ -108,7 +108,7 @@ func (r *replay) start(h *frame.Header) error {
 		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
 	}
 	r.st.core.Begin(p, h.Base)
-	r.st.keeper.reap()
+	r.st.keeper.reap(h.LSN)
 	return nil
 }
 

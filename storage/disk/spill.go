@@ -86,7 +86,7 @@ func (s *spiller) all(limit frame.LSN) error {
 
 // partition spills p's committed frames with an LSN up to limit, and returns how many bytes they were. It gives back memory meanwhile.
 func (s *spiller) partition(p *core.Partition, limit frame.LSN) (spilled int64, err error) {
-	spilled = s.skip(p)
+	spilled = s.skip(p, limit)
 	for {
 		n, err := s.chunk(p, limit)
 		if n == 0 || err != nil {
@@ -122,8 +122,8 @@ func (s *spiller) chunk(p *core.Partition, limit frame.LSN) (int64, error) {
 }
 
 // skip passes over frames that need not be spilled, because their records are removed by now, and returns how many bytes they were.
-func (s *spiller) skip(p *core.Partition) int64 {
-	n, behind := p.Expired()
+func (s *spiller) skip(p *core.Partition, limit frame.LSN) int64 {
+	n, behind := p.Expired(limit)
 	if n == 0 {
 		return 0
 	}
@@ -135,10 +135,10 @@ func (s *spiller) skip(p *core.Partition) int64 {
 	return bytes
 }
 
-// reap takes away what was trimmed: frames that wait to be spilled, and segments.
-func (s *spiller) reap() {
+// reap takes away what was trimmed: frames with an LSN up to limit that wait to be spilled, and segments.
+func (s *spiller) reap(limit frame.LSN) {
 	for _, p := range s.journal.takeTrimmed() {
-		s.skip(p)
+		s.skip(p, limit)
 		if p.Dropped() {
 			s.bury(p, s.parts.drop(p.ID))
 			s.graves.buryNamed(doomed{partition: p.ID})

@@ -68,6 +68,9 @@ type check struct {
 	loss  Loss
 	rng   *rand.Rand
 	found map[uint64]uint32 // records of each entry that are there
+
+	trimmed map[uint64]uint32 // records of each entry that were there, and were trimmed
+	dropped map[uint64]uint32 // records of each entry that are gone with their topic, if they were there
 }
 
 // Check compares a store that was just opened with the history, and takes what it finds for the truth from then on: whatever is there is
@@ -75,7 +78,7 @@ type check struct {
 func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := &check{h: h, s: s, loss: loss, rng: rand.New(rand.NewPCG(seed, 1)), found: map[uint64]uint32{}}
+	c := &check{h: h, s: s, loss: loss, rng: rand.New(rand.NewPCG(seed, 1)), found: map[uint64]uint32{}, trimmed: map[uint64]uint32{}, dropped: map[uint64]uint32{}}
 	c.topics()
 	c.groups()
 	for _, t := range s.Topics() {
@@ -86,7 +89,8 @@ func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
 	c.entries()
 	c.cursors()
 	c.order()
-	h.settle(c.found)
+	h.settle(c)
+	h.settleChanges()
 	return &c.Verdict
 }
 
@@ -97,13 +101,22 @@ func (c *check) topics() {
 	}
 	for _, a := range c.h.topics {
 		t, ok := left[a.spec.Name]
+		if ok {
+			c.resolve(a, &t)
+		} else {
+			c.resolve(a, nil)
+		}
 		switch {
+		case a.dropped && ok:
+			c.bad(&c.Ghosts, "topic %q was deleted", a.spec.Name)
+		case a.dropped:
+			c.removedWith(&a.topic)
 		case a.acked && !ok:
 			c.bad(&c.Lost, "topic %q is missing", a.spec.Name)
 		case a.acked && !reflect.DeepEqual(normal(t), normal(a.topic)):
 			c.bad(&c.Ghosts, "topic %q is %+v, was %+v", a.spec.Name, t, a.topic)
 		case ok && !a.acked && reflect.DeepEqual(normal(storage.Topic{TopicSpec: a.spec}).TopicSpec, normal(t).TopicSpec):
-			a.topic, a.acked = t, true
+			a.topic, a.made, a.acked = t, t, true
 		}
 		if a.acked {
 			delete(left, a.spec.Name)
@@ -166,8 +179,9 @@ func (c *check) partition(p storage.PartitionID) {
 				records[i].Offset, records[i].Appended, records[i-1].Offset, records[i-1].Appended)
 		}
 	}
-	c.prefix(p, records)
+	c.prefix(p, bounds.First, records)
 	c.bounds(p, bounds, records)
+	c.first(p, bounds)
 }
 
 func (c *check) record(p storage.PartitionID, r *storage.Record, twice map[mark]bool) {
@@ -202,7 +216,7 @@ func (a *Attempt) places(p storage.PartitionID, i uint32) bool {
 }
 
 // prefix finds records that are missing below one that is there.
-func (c *check) prefix(p storage.PartitionID, records []storage.Record) {
+func (c *check) prefix(p storage.PartitionID, first int64, records []storage.Record) {
 	if len(records) == 0 {
 		return
 	}
@@ -212,7 +226,7 @@ func (c *check) prefix(p storage.PartitionID, records []storage.Record) {
 	}
 	last := records[len(records)-1].Offset
 	for at, s := range c.h.seen {
-		if at.partition != p || at.offset > last || there[at.offset] {
+		if at.partition != p || at.offset < first || at.offset > last || there[at.offset] {
 			continue
 		}
 		if a := c.h.entry(s.mark.entry); a != nil && !a.gone {
@@ -227,13 +241,17 @@ func (c *check) bounds(p storage.PartitionID, b storage.Bounds, records []storag
 			c.bad(&c.Reused, "partition %d: the next offset is %d, and %d was given away before", p, b.Next, at.offset)
 		}
 	}
-	if b.Records != int64(len(records)) {
-		c.bad(&c.Disordered, "partition %d: %d records by its bounds, %d by reading", p, b.Records, len(records))
+	before, err := c.s.Ordinal(p, b.First)
+	if n := c.removedBelow(p, b.First); err != nil || n != before && c.h.base == 0 {
+		c.bad(&c.Disordered, "partition %d: %d records were removed, %d by its ordinals, %v", p, n, before, err)
+	}
+	if b.Records-before != int64(len(records)) || len(records) > 0 && records[0].Offset < b.First {
+		c.bad(&c.Disordered, "partition %d: %d records by its bounds, %d by reading", p, b.Records-before, len(records))
 	}
 	for i, step := 0, max(1, len(records)/4); i < len(records); i += step {
 		r := &records[i]
-		if n, err := c.s.Ordinal(p, r.Offset); err != nil || n != int64(i) {
-			c.bad(&c.Disordered, "partition %d: ordinal of offset %d is %d, %v; %d records are before it", p, r.Offset, n, err, i)
+		if n, err := c.s.Ordinal(p, r.Offset); err != nil || n != before+int64(i) {
+			c.bad(&c.Disordered, "partition %d: ordinal of offset %d is %d, %v; %d records are before it", p, r.Offset, n, err, before+int64(i))
 		}
 		first := slices.IndexFunc(records, func(o storage.Record) bool { return !o.Appended.Before(r.Appended) })
 		if o, err := c.s.OffsetAt(p, r.Appended); err != nil || o != records[first].Offset {
@@ -249,12 +267,13 @@ func (c *check) survives(a *Attempt) bool {
 
 func (c *check) entries() {
 	for _, a := range c.h.entries {
-		switch n := c.found[a.Number]; {
-		case n == a.total && n > 0:
+		switch n, total := c.there(a), a.total-c.dropped[a.Number]; {
+		case total == 0: // nothing tells
+		case n == total:
 			c.Entries++
 		case n > 0:
-			c.bad(&c.Torn, "entry %d: %d of %d records", a.Number, n, a.total)
-		case a.total > 0 && c.survives(a) && !a.gone:
+			c.bad(&c.Torn, "entry %d: %d of %d records", a.Number, n, total)
+		case c.survives(a) && !a.gone:
 			c.bad(&c.Lost, "entry %d, durability %d, is missing", a.Number, a.durability)
 		}
 	}
@@ -264,21 +283,24 @@ func (c *check) entries() {
 func (c *check) order() {
 	last, which := 0, uint64(0)
 	for _, a := range c.h.entries {
-		if c.found[a.Number] > 0 && a.begun > last {
+		if c.there(a) > 0 && a.begun > last {
 			last, which = a.begun, a.Number
 		}
 	}
 	for _, a := range c.h.entries {
-		if a.total > 0 && a.durability > 0 && !a.gone && a.ended < last && c.found[a.Number] == 0 {
+		if a.total > 0 && a.durability > 0 && !a.gone && a.ended < last && c.there(a) == 0 && a.total > c.dropped[a.Number] {
 			c.bad(&c.Disordered, "entry %d is missing, and entry %d, which came after it, is there", a.Number, which)
 		}
 	}
 }
 
+// there counts the records of an entry that are there, or were until they were trimmed.
+func (c *check) there(a *Attempt) uint32 { return c.found[a.Number] + c.trimmed[a.Number] }
+
 // settle takes what was found for the truth.
-func (h *History) settle(found map[uint64]uint32) {
+func (h *History) settle(c *check) {
 	for _, a := range h.entries {
-		if a.total > 0 && found[a.Number] == 0 {
+		if a.total > c.dropped[a.Number] && c.there(a) == 0 {
 			a.gone = true
 		}
 		if a.gone || a.refused {

@@ -29,6 +29,9 @@ func (c *check) cursors() {
 		for i := range a.Plan.Cursors {
 			cur := &a.Plan.Cursors[i]
 			k := cursorKey{cur.Group, cur.Partition}
+			if c.h.dropped(cur.Partition) {
+				continue
+			}
 			versions[k] = append(versions[k], version{a, cur})
 		}
 	}
@@ -81,7 +84,10 @@ func (c *check) cursor(k cursorKey, versions []version) {
 // together finds entries whose cursor is there without their records, or the other way round.
 func (c *check) together(k cursorKey, versions []version, there bool) {
 	for i, v := range versions {
-		records := c.found[v.attempt.Number] > 0
+		records := c.there(v.attempt) > 0
+		if total := v.attempt.total; total > 0 && total == c.dropped[v.attempt.Number] {
+			continue // nothing tells
+		}
 		if v.attempt.total == 0 || records == there {
 			if v.attempt.total == 0 && !there {
 				v.attempt.gone = true
@@ -120,6 +126,9 @@ func (c *check) sane(cur *storage.Cursor) {
 	}
 	if last > b.Next {
 		c.bad(&c.PastData, "the cursor of group %d on partition %d goes to %d, the data to %d", cur.Group, cur.Partition, last, b.Next)
+	}
+	if cur.Floor < b.First { // what it has passed is not counted any more
+		return
 	}
 	passed, err := Passed(c.s, cur)
 	if err != nil || passed != cur.Passed {

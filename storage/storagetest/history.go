@@ -20,6 +20,7 @@ type History struct {
 	entries []*Attempt // by number
 	topics  []*topicAttempt
 	groups  []*groupAttempt
+	changes []*change
 	seen    map[place]sighting // every offset that anybody was told of or has read, for ever
 	log     *json.Encoder      // nil: none
 
@@ -68,9 +69,11 @@ type Attempt struct {
 
 type topicAttempt struct {
 	spec         storage.TopicSpec
-	topic        storage.Topic
+	topic        storage.Topic // as it is now
+	made         storage.Topic // as it was when it was made, or first known
 	begun, ended int
 	acked        bool
+	dropped      bool
 }
 
 type groupAttempt struct {
@@ -89,7 +92,7 @@ func Continue(s storage.Store, first uint64) *History {
 	h := NewHistory()
 	h.base = first
 	for _, t := range s.Topics() {
-		h.topics = append(h.topics, &topicAttempt{spec: t.TopicSpec, topic: t, acked: true})
+		h.topics = append(h.topics, &topicAttempt{spec: t.TopicSpec, topic: t, made: t, acked: true})
 	}
 	for _, g := range s.Groups() {
 		h.groups = append(h.groups, &groupAttempt{name: g.Name, group: g, acked: true})
@@ -152,6 +155,7 @@ func (h *History) Fork(mark int) *History {
 		c.acked = c.acked && c.ended <= mark
 		f.topics = append(f.topics, &c)
 	}
+	f.forkChanges(h.changes, mark)
 	for _, g := range h.groups {
 		c := *g
 		c.acked = c.acked && c.ended <= mark
@@ -335,7 +339,7 @@ func (h *History) CreateTopic(create func(storage.TopicSpec) (storage.Topic, err
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seq++
-	a.ended, a.topic, a.acked = h.seq, t, err == nil
+	a.ended, a.topic, a.made, a.acked = h.seq, t, t, err == nil
 	if err == nil {
 		h.write(event{Topic: &t})
 	}

@@ -2,7 +2,6 @@ package storagetest
 
 import (
 	"encoding/json"
-	"reflect"
 
 	"github.com/leatmq/leat/storage"
 )
@@ -15,6 +14,8 @@ type event struct {
 	NewGroup string             `json:",omitempty"`
 	Topic    *storage.Topic     `json:",omitempty"`
 	Group    *storage.Group     `json:",omitempty"`
+	Change   *change            `json:",omitempty"`
+	Changed  *changed           `json:",omitempty"`
 }
 
 // outcome is the end of an entry whose outcome is known.
@@ -49,6 +50,11 @@ func (h *History) Replay(line []byte) error {
 		h.topics = append(h.topics, &topicAttempt{spec: *e.NewTopic, begun: h.seq})
 	case e.NewGroup != "":
 		h.groups = append(h.groups, &groupAttempt{name: e.NewGroup, begun: h.seq})
+	case e.Change != nil:
+		e.Change.begun = h.seq
+		h.changes = append(h.changes, e.Change)
+	case e.Changed != nil:
+		h.endChange(e.Changed.Number, e.Changed.Acked)
 	case e.Topic != nil:
 		h.madeTopic(e.Topic)
 	case e.Group != nil:
@@ -60,15 +66,18 @@ func (h *History) Replay(line []byte) error {
 // madeTopic notes that a topic is there, which was asked for, or was there before.
 func (h *History) madeTopic(t *storage.Topic) {
 	for _, a := range h.topics {
-		if a.spec.Name != t.Name || !reflect.DeepEqual(normal(storage.Topic{TopicSpec: a.spec}), normal(storage.Topic{TopicSpec: t.TopicSpec})) {
+		if a.spec.Name != t.Name {
 			continue
 		}
+		if a.acked {
+			a.topic, a.made = *t, *t // altered since
+		}
 		if !a.acked {
-			a.topic, a.acked, a.ended = *t, true, h.seq
+			a.topic, a.made, a.acked, a.ended = *t, *t, true, h.seq
 		}
 		return
 	}
-	h.topics = append(h.topics, &topicAttempt{spec: t.TopicSpec, topic: *t, begun: h.seq, ended: h.seq, acked: true})
+	h.topics = append(h.topics, &topicAttempt{spec: t.TopicSpec, topic: *t, made: *t, begun: h.seq, ended: h.seq, acked: true})
 }
 
 func (h *History) madeGroup(g *storage.Group) {

@@ -20,7 +20,10 @@ type Workload struct {
 	Big int
 	// Policies are those of the topics that it makes.
 	Policies []storage.SyncPolicy
+	// Removes has it trim partitions, drop and alter topics, and apply cleanup policies.
+	Removes bool
 
+	ctx    context.Context // of the present step
 	rng    *rand.Rand
 	topics []storage.Topic
 	groups []storage.Group
@@ -36,6 +39,7 @@ func NewWorkload(h *History, s storage.Store, seed uint64) *Workload {
 
 // Step does one random thing. An error is what the store returned, or what it may not have done: see [Violation].
 func (w *Workload) Step(ctx context.Context) error {
+	w.ctx = ctx
 	if len(w.topics) == 0 {
 		return w.topic(ctx)
 	}
@@ -55,8 +59,16 @@ func (w *Workload) Step(ctx context.Context) error {
 		return w.withCursors(ctx, Plan{Batches: w.batches(2)})
 	case n < 82:
 		return w.withCursors(ctx, Plan{})
-	case n < 92:
+	case n < 89:
 		return w.Burst(ctx, 2+w.rng.IntN(5))
+	case n < 92 && w.Removes:
+		return w.trim()
+	case n < 93 && w.Removes && len(w.topics) > 2:
+		return w.drop()
+	case n < 95 && w.Removes:
+		return w.alter()
+	case n < 97 && w.Removes:
+		return w.clean()
 	}
 	return w.read()
 }
@@ -164,6 +176,7 @@ func (w *Workload) cursor(g storage.GroupID, p storage.PartitionID) (c storage.C
 	if err != nil || b.Next == c.Floor {
 		return c, false, err
 	}
+	c.Floor = max(c.Floor, b.First)
 	next := storage.Cursor{Group: g, Partition: p, Floor: c.Floor + w.rng.Int64N(b.Next-c.Floor+1)}
 	for at := next.Floor; len(next.Done) < 4; {
 		from := at + 1 + w.rng.Int64N(8)

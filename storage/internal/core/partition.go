@@ -250,16 +250,16 @@ func (p *Partition) Begin(first int64) bool {
 	return true
 }
 
-// Expired returns how many frames at the front of those that are not spilled need not be, since all their records are removed, and
-// the marks behind them.
-func (p *Partition) Expired() (n int, behind Marks) {
+// Expired returns how many frames at the front of those that are not spilled, with an LSN up to limit, need not be, since all their records
+// are removed; and the marks behind them.
+func (p *Partition) Expired(limit frame.LSN) (n int, behind Marks) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gone := p.dropped.Load()
 	behind.First = p.first
 	for i := p.spilled; i < p.tail.len(); i++ {
 		f := p.tail.at(i)
-		if f.base >= p.end || !gone && f.next() > p.first {
+		if f.base >= p.end || f.lsn > limit || !gone && f.next() > p.first {
 			break
 		}
 		n++

@@ -1,0 +1,291 @@
+package storagetest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/leatmq/leat/storage"
+)
+
+// change is something other than an entry that was asked for: it is durable when it is acknowledged, whatever the strategy of its topic.
+type change struct {
+	Trim  *trim          `json:",omitempty"`
+	Drop  string         `json:",omitempty"` // the topic's name
+	Alter *storage.Topic `json:",omitempty"` // what the topic is to be
+
+	begun, ended int
+	acked        bool
+	refused      bool
+}
+
+// trim moves the first offset of a partition.
+type trim struct {
+	Partition storage.PartitionID
+	First     int64 // anyFirst: what a policy asks for
+}
+
+const anyFirst = -1
+
+// change notes that c is asked for, carries it out, and notes the outcome.
+func (h *History) change(c *change, do func() error) error {
+	h.mu.Lock()
+	h.seq++
+	c.begun = h.seq
+	h.changes = append(h.changes, c)
+	h.write(event{Change: c})
+	h.mu.Unlock()
+	err := do()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil || !errors.Is(err, storage.ErrIndeterminate) {
+		h.endChange(len(h.changes)-1, err == nil)
+		h.write(event{Changed: &changed{len(h.changes) - 1, err == nil}})
+	}
+	return err
+}
+
+// changed is the outcome of a change.
+type changed struct {
+	Number int
+	Acked  bool
+}
+
+func (h *History) endChange(number int, acked bool) {
+	h.seq++
+	c := h.changes[number]
+	c.ended, c.acked, c.refused = h.seq, acked, !acked
+	if acked {
+		h.carryOut(c)
+	}
+}
+
+// carryOut makes what is known of topics follow a change.
+func (h *History) carryOut(c *change) {
+	for _, a := range h.topics {
+		switch {
+		case !a.acked || a.dropped:
+		case c.Drop != "" && a.topic.Name == c.Drop:
+			a.dropped = true
+		case c.Alter != nil && a.topic.Name == c.Alter.Name:
+			a.topic = *c.Alter
+		}
+	}
+}
+
+// Trim removes records from s and notes it.
+func (h *History) Trim(p storage.PartitionID, first int64, do func() error) error {
+	return h.change(&change{Trim: &trim{p, first}}, do)
+}
+
+// Clean applies the policies of s, which may trim any of ps, and notes it.
+func (h *History) Clean(ps []storage.PartitionID, do func() error) error {
+	h.mu.Lock()
+	for _, p := range ps {
+		h.seq++
+		c := &change{Trim: &trim{p, anyFirst}, begun: h.seq}
+		h.changes = append(h.changes, c)
+		h.write(event{Change: c})
+	}
+	h.mu.Unlock()
+	return do()
+}
+
+// DeleteTopic deletes a topic of s and notes it.
+func (h *History) DeleteTopic(name string, do func() error) error {
+	return h.change(&change{Drop: name}, do)
+}
+
+// AlterTopic gives a topic another strategy and settings and notes it.
+func (h *History) AlterTopic(t storage.Topic, do func() error) error {
+	return h.change(&change{Alter: &t}, do)
+}
+
+// cutOf tells what the first offset of a partition may be: at least what was acknowledged, and otherwise only what was asked for.
+func (h *History) cutOf(p storage.PartitionID) (least int64, asked map[int64]bool, any bool) {
+	asked = map[int64]bool{0: true}
+	for _, c := range h.changes {
+		switch {
+		case c.Trim == nil || c.Trim.Partition != p || c.refused:
+		case c.Trim.First == anyFirst:
+			any = true
+		default:
+			asked[c.Trim.First] = true
+			if c.acked {
+				least = max(least, c.Trim.First)
+			}
+		}
+	}
+	return least, asked, any
+}
+
+// first checks the first offset of a partition, and takes it for the truth.
+func (c *check) first(p storage.PartitionID, b storage.Bounds) {
+	least, asked, any := c.h.cutOf(p)
+	switch {
+	case b.First < least:
+		c.bad(&c.Lost, "partition %d begins at %d, and was trimmed up to %d", p, b.First, least)
+	case !asked[b.First] && !any:
+		c.bad(&c.Ghosts, "partition %d begins at %d, which nobody asked for", p, b.First)
+	}
+	c.h.seq++
+	c.h.changes = append(c.h.changes, &change{Trim: &trim{p, b.First}, begun: c.h.seq, ended: c.h.seq, acked: true})
+}
+
+// removedBelow counts for each entry the records that were trimmed off a partition, and all of them together.
+func (c *check) removedBelow(p storage.PartitionID, first int64) (total int64) {
+	if first == 0 {
+		return 0
+	}
+	for at, s := range c.h.seen {
+		if at.partition != p || at.offset >= first {
+			continue
+		}
+		if a := c.h.entry(s.mark.entry); a != nil && !a.gone && !a.refused {
+			c.trimmed[s.mark.entry]++
+			total++
+		}
+	}
+	return total
+}
+
+// removedWith counts for each entry the records that went with a dropped topic.
+func (c *check) removedWith(t *storage.Topic) {
+	for _, a := range c.h.entries {
+		for _, b := range a.Plan.Batches {
+			if holds(t, b.Partition) {
+				c.dropped[a.Number] += uint32(len(b.Sizes))
+			}
+		}
+	}
+}
+
+func holds(t *storage.Topic, p storage.PartitionID) bool {
+	return p >= t.First && int(p-t.First) < t.Partitions
+}
+
+// dropped tells whether the partition's topic was deleted.
+func (h *History) dropped(p storage.PartitionID) bool {
+	for _, a := range h.topics {
+		if a.dropped && holds(&a.topic, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve finds out which changes of a topic that nobody acknowledged took place all the same. there is nil if the topic is missing.
+func (c *check) resolve(a *topicAttempt, there *storage.Topic) {
+	for _, ch := range c.h.changes {
+		switch {
+		case ch.acked || ch.refused || !a.acked || a.dropped:
+		case ch.Drop != "" && ch.Drop == a.topic.Name && there == nil:
+			ch.acked, a.dropped = true, true
+		case ch.Alter != nil && there != nil && ch.Alter.Name == there.Name && reflect.DeepEqual(normal(*ch.Alter), normal(*there)):
+			ch.acked, a.topic = true, *ch.Alter
+		}
+	}
+}
+
+// settleChanges takes what was not found for gone: it never happens later.
+func (h *History) settleChanges() {
+	for _, c := range h.changes {
+		c.refused = c.refused || !c.acked
+	}
+}
+
+func (w *Workload) trim() error {
+	p := w.partition()
+	b, err := w.Store.Bounds(p)
+	if err != nil {
+		return err
+	}
+	first := b.First + w.rng.Int64N(b.Next-b.First+1)
+	if w.rng.IntN(4) == 0 {
+		first = b.Next
+	}
+	return w.History.Trim(p, first, func() error { return w.Store.Trim(w.ctx, p, first) })
+}
+
+func (w *Workload) drop() error {
+	i := w.rng.IntN(len(w.topics))
+	t := w.topics[i]
+	err := w.History.DeleteTopic(t.Name, func() error { return w.Store.DeleteTopic(w.ctx, t.Name) })
+	if err == nil {
+		w.topics = append(w.topics[:i:i], w.topics[i+1:]...)
+	}
+	return err
+}
+
+func (w *Workload) alter() error {
+	i := w.rng.IntN(len(w.topics))
+	t := w.topics[i]
+	t.Strategy = w.strategy()
+	t.Settings = fmt.Append(nil, w.rng.Uint32())
+	err := w.History.AlterTopic(t, func() error { return w.Store.AlterTopic(w.ctx, t.Name, t.Strategy, t.Settings) })
+	if err == nil {
+		w.topics[i] = t
+	}
+	return err
+}
+
+// strategy draws one whose cleanup says by itself what it removes.
+func (w *Workload) strategy() storage.Strategy {
+	s := storage.Strategy{
+		Sync:  w.Policies[w.rng.IntN(len(w.Policies))],
+		Level: []storage.Level{storage.MemoryAndDisk, storage.DiskOnly, storage.Compressed}[w.rng.IntN(3)],
+	}
+	switch w.rng.IntN(4) {
+	case 0:
+		s.Cleanup.MaxRecords = 1 + w.rng.Int64N(60)
+	case 1:
+		s.Cleanup.MaxBytes = 1 + w.rng.Int64N(64<<10)
+	case 2:
+		s.Cleanup.WhenDone = true
+	}
+	s.Cleanup.HoldForGroups = w.rng.IntN(2) == 0
+	return s
+}
+
+func (w *Workload) clean() error {
+	var ps []storage.PartitionID
+	for _, t := range w.topics {
+		if c := t.Strategy.Cleanup; c.MaxRecords > 0 || c.MaxBytes > 0 || c.WhenDone {
+			for i := range t.Partitions {
+				ps = append(ps, t.Partition(i))
+			}
+		}
+	}
+	return w.History.Clean(ps, func() error { return w.Store.Clean(w.ctx) })
+}
+
+// forkChanges takes over changes as they were known at a moment.
+func (h *History) forkChanges(changes []*change, mark int) {
+	for _, t := range h.topics {
+		t.dropped = false
+	}
+	for _, c := range changes {
+		f := *c
+		if f.ended > mark {
+			f.ended, f.acked, f.refused = 0, false, false
+		}
+		h.changes = append(h.changes, &f)
+	}
+	for _, a := range h.topics {
+		a.rewind(h.changes)
+	}
+}
+
+// rewind has a topic be what the changes that were acknowledged have made of it.
+func (a *topicAttempt) rewind(changes []*change) {
+	a.topic = a.made
+	for _, c := range changes {
+		switch {
+		case !c.acked:
+		case c.Drop == a.topic.Name && c.Drop != "":
+			a.dropped = true
+		case c.Alter != nil && c.Alter.Name == a.topic.Name:
+			a.topic = *c.Alter
+		}
+	}
+}
