@@ -73,10 +73,20 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 	return nil
 }
 
+// partition returns the partition that a frame is about: nil for one that was dropped behind the frame, of which the checkpoint knows already.
+func (r *replay) partition(h *frame.Header) (*core.Partition, error) {
+	id := storage.PartitionID(h.Partition)
+	p := r.st.core.Catalog.Partition(id)
+	if next, _ := r.st.core.Catalog.NextIDs(); p == nil && id >= next {
+		return nil, fmt.Errorf("%w: partition %d", storage.ErrNotFound, id)
+	}
+	return p, nil
+}
+
 func (r *replay) batch(h *frame.Header, raw []byte) error {
-	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	p, err := r.partition(h)
 	if p == nil {
-		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+		return err
 	}
 	j := r.st.journal
 	if j.unspilled > 0 && j.unspilled+int64(len(raw)) > j.soft {
@@ -95,17 +105,17 @@ func (r *replay) cursor(h *frame.Header, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if r.st.core.Catalog.Partition(c.Partition) == nil {
-		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+	if p, err := r.partition(h); p == nil {
+		return err
 	}
 	r.st.core.State.Set(core.CursorKey{Group: c.Group, Partition: c.Partition}, append([]byte(nil), body...))
 	return nil
 }
 
 func (r *replay) start(h *frame.Header) error {
-	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	p, err := r.partition(h)
 	if p == nil {
-		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+		return err
 	}
 	r.st.core.Begin(p, h.Base)
 	r.st.keeper.reap(h.LSN)
@@ -113,9 +123,9 @@ func (r *replay) start(h *frame.Header) error {
 }
 
 func (r *replay) swap(h *frame.Header, body []byte) error {
-	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	p, err := r.partition(h)
 	if p == nil {
-		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+		return err
 	}
 	s, err := decodeSwap(body)
 	if err != nil {
