@@ -23,7 +23,7 @@ func TestDamageAnywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := run(st, h, 77, 60); err != nil {
+	if err := fill(st, h, 77, 60); err != nil {
 		t.Fatal(err)
 	}
 	unclean := fs.Clone(memfs.Everything, 1)

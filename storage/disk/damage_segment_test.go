@@ -21,7 +21,7 @@ func closed(t *testing.T, seed uint64) (*memfs.FS, *storagetest.History) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := run(st, h, seed<<8|life, 60); err != nil {
+		if err := fill(st, h, seed<<8|life, 60); err != nil {
 			t.Fatal(err)
 		}
 		if err := st.Close(t.Context()); err != nil {

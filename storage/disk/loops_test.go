@@ -45,8 +45,17 @@ func open(fs vfs.FS) (*disk.Store, error) { return disk.OpenFS(fs, tiny()) }
 
 // run takes n steps of a workload, and stops at the first error.
 func run(s storage.Store, h *storagetest.History, seed uint64, n int) error {
+	return steps(s, h, seed, n, true)
+}
+
+// fill is run without anything being removed.
+func fill(s storage.Store, h *storagetest.History, seed uint64, n int) error {
+	return steps(s, h, seed, n, false)
+}
+
+func steps(s storage.Store, h *storagetest.History, seed uint64, n int, removes bool) error {
 	w := storagetest.NewWorkload(h, s, seed)
-	w.Big, w.Removes = 24<<10, true
+	w.Big, w.Removes = 24<<10, removes
 	for range n {
 		if err := w.Step(context.Background()); err != nil {
 			return err

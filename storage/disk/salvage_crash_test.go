@@ -59,7 +59,7 @@ func ruinedStore(t *testing.T, seed uint64) *memfs.FS {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := run(st, h, 900+seed+100*try, 40); err != nil {
+		if err := fill(st, h, 900+seed+100*try, 40); err != nil {
 			t.Fatal(err)
 		}
 		im := fs.Clone(memfs.Everything, 1)
