@@ -12,6 +12,7 @@ import (
 func TestConformanceInMemory(t *testing.T) {
 	queuetest.TestEngine(t, queuetest.Harness{
 		Bubble: true,
+		Delete: deleteTopic,
 		Open: func(t testing.TB, o queue.Options) *queue.Broker {
 			b, err := embedded.InMemory(embedded.Options{Broker: o})
 			if err != nil {
@@ -33,7 +34,8 @@ func TestConformanceOnDisk(t *testing.T) {
 		return b
 	}
 	queuetest.TestEngine(t, queuetest.Harness{
-		Open: func(t testing.TB, o queue.Options) *queue.Broker { return open(t, t.TempDir(), o) },
+		Delete: deleteTopic,
+		Open:   func(t testing.TB, o queue.Options) *queue.Broker { return open(t, t.TempDir(), o) },
 		Restart: func(t testing.TB, b *queue.Broker, o queue.Options) *queue.Broker {
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
@@ -42,4 +44,10 @@ func TestConformanceOnDisk(t *testing.T) {
 			return open(t, dir.(string), o)
 		},
 	})
+}
+
+func deleteTopic(t testing.TB, b *queue.Broker, topic string) {
+	if err := embedded.From(b).DeleteTopic(t.Context(), topic); err != nil {
+		t.Fatal(err)
+	}
 }

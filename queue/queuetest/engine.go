@@ -14,6 +14,8 @@ type Harness struct {
 	Open func(t testing.TB, o queue.Options) *queue.Broker
 	// Restart closes b, if it is not closed, and returns a broker over what b's engine kept. nil: the engine keeps nothing.
 	Restart func(t testing.TB, b *queue.Broker, o queue.Options) *queue.Broker
+	// Delete removes a topic. nil: the engine has no way to.
+	Delete func(t testing.TB, b *queue.Broker, topic string)
 	// Bubble says that the engine works inside a testing/synctest bubble. Cases then run in one each, and those that measure
 	// time, which take minutes elsewhere, run at all.
 	Bubble bool
@@ -49,6 +51,7 @@ type asks uint8
 const (
 	asksBubble  asks = 1 << iota // it measures time
 	asksRestart                  // the engine keeps what is stored
+	asksDelete                   // topics can be deleted
 )
 
 func runCase(t *testing.T, h Harness, c testCase) {
@@ -58,6 +61,9 @@ func runCase(t *testing.T, h Harness, c testCase) {
 		return
 	case c.asks&asksRestart != 0 && h.Restart == nil:
 		t.Log("not run: the engine keeps nothing")
+		return
+	case c.asks&asksDelete != 0 && h.Delete == nil:
+		t.Log("not run: the engine deletes no topics")
 		return
 	}
 	s := newStage(t, h)
@@ -76,7 +82,7 @@ func allCases() []testCase {
 		topicCases(), publishCases(), placementCases(), limitCases(), batchCases(), byteCases(),
 		groupCases(), startCases(), orderCases(), retryCases(), memberCases(), rebalanceCases(), batchHandlerCases(),
 		boundCases(), panicCases(), stopCases(), closeCases(), resumeCases(), readCases(), idleCases(), statsCases(),
-		restartCases(), historyCases(),
+		restartCases(), retentionCases(), volatileCases(), deleteCases(), historyCases(),
 	} {
 		all = append(all, cs...)
 	}

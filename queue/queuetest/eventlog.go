@@ -12,6 +12,7 @@ type eventLog struct {
 	mu     sync.Mutex
 	moves  []move              // guarded by mu
 	failed []queue.FailedEvent // guarded by mu
+	misses []queue.MissedEvent // guarded by mu
 }
 
 // move is an Assigned or a Revoked.
@@ -36,7 +37,18 @@ func (l *eventLog) events() queue.Events {
 			defer l.mu.Unlock()
 			l.failed = append(l.failed, e)
 		},
+		Missed: func(e queue.MissedEvent) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.misses = append(l.misses, e)
+		},
 	}
+}
+
+func (l *eventLog) missed() []queue.MissedEvent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.misses)
 }
 
 func (l *eventLog) told() ([]move, []queue.FailedEvent) {

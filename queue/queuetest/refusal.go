@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/leatmq/leat/queue"
 )
@@ -50,6 +51,16 @@ func (s *stage) askingFor(f queue.Feature) (ask []func(ctx context.Context) erro
 			_, err := s.broker.PublishBatch(ctx, queue.Message{Topic: "t"}, queue.Message{Topic: "t"})
 			return err
 		}}, true
+	case queue.CanStoreInMemory:
+		return s.ensuring(queue.TopicConfig{Durability: queue.Memory}), true
+	case queue.CanRetain:
+		return append(s.ensuring(queue.TopicConfig{Retention: queue.Retention{Age: time.Hour}}), append(
+			s.ensuring(queue.TopicConfig{Retention: queue.Retention{Bytes: 1}}),
+			s.ensuring(queue.TopicConfig{Retention: queue.Retention{Records: 1}})...)...), true
+	case queue.CanRemoveDone:
+		return s.ensuring(queue.TopicConfig{Retention: queue.Retention{WhenDone: true}}), true
+	case queue.CanKeepLatest:
+		return s.ensuring(queue.TopicConfig{Retention: queue.Retention{LatestByKey: true}}), true
 	case queue.CanRead:
 		return []func(ctx context.Context) error{func(ctx context.Context) error {
 			for _, err := range s.broker.Read(ctx, queue.Range{Topic: "t"}) {
@@ -59,4 +70,8 @@ func (s *stage) askingFor(f queue.Feature) (ask []func(ctx context.Context) erro
 		}}, true
 	}
 	return nil, false
+}
+
+func (s *stage) ensuring(c queue.TopicConfig) []func(ctx context.Context) error {
+	return []func(ctx context.Context) error{func(ctx context.Context) error { return s.broker.EnsureTopic(ctx, "refused", c) }}
 }
