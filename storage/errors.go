@@ -18,6 +18,8 @@ var (
 	ErrIndeterminate = errors.New("storage: outcome unknown")
 	// ErrInUse says that the directory has an owner already, in this process or another.
 	ErrInUse = errors.New("storage: directory in use")
+	// ErrNotDamaged says that nothing is wrong with what was to be given up.
+	ErrNotDamaged = errors.New("storage: not damaged")
 	// ErrNoSpace says that the disk is full. The entry was not stored; cursors are still taken. Records are again as soon as there is space.
 	ErrNoSpace = errors.New("storage: no space left on the disk")
 	// ErrReadOnly is returned for writing to a store that was opened to be read, and by an open for writing of a directory that cannot be

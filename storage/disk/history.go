@@ -107,6 +107,9 @@ func (h *history) trim(first int64) []*segment.Segment {
 func (h *history) swap(old []uint64, by []*segment.Segment) (gone []*segment.Segment, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(old) == 0 {
+		return nil, h.insertLocked(by)
+	}
 	at := slices.IndexFunc(h.segments, func(s *segment.Segment) bool { return s.Meta().File == old[0] })
 	if at < 0 || at+len(old) > len(h.segments) {
 		return nil, false
@@ -120,6 +123,18 @@ func (h *history) swap(old []uint64, by []*segment.Segment) (gone []*segment.Seg
 	h.base = h.reachLocked()
 	h.segments = slices.Concat(h.segments[:at], by, h.segments[at+len(old):])
 	return gone, true
+}
+
+// insertLocked puts segments where there is nothing of their offsets.
+func (h *history) insertLocked(by []*segment.Segment) bool {
+	first, last := by[0].Meta(), by[len(by)-1].Meta()
+	at := sort.Search(len(h.segments), func(i int) bool { return h.segments[i].Meta().Next > first.Base })
+	if at < len(h.segments) && h.segments[at].Meta().Base < last.Next {
+		return false
+	}
+	h.base = h.reachLocked()
+	h.segments = slices.Concat(h.segments[:at], by, h.segments[at:])
+	return true
 }
 
 // ReadInto implements core.Older.

@@ -28,6 +28,9 @@ type keeper struct {
 
 	captured    int64          // bytes of the journal when the newest checkpoint was begun
 	wanted      atomic.Bool    // somebody waits for a checkpoint
+	asked       sync.Mutex     // held for a moment
+	errands     []func()       // guarded by asked
+	completed   chan struct{}  // guarded by asked; closed when a checkpoint is durable; nil while nobody waits
 	making      atomic.Bool    // a journal file is being made
 	aside       sync.WaitGroup // who makes it
 	busy        chan struct{}  // has a value while no checkpoint is under way
@@ -69,6 +72,7 @@ func (k *keeper) run() {
 
 // turn does what is due.
 func (k *keeper) turn(timed bool) error {
+	k.runErrands()
 	k.reap(k.core.State.Applied())
 	if target, pressed := k.journal.pressed(); pressed {
 		if err := k.relieve(target); err != nil {
@@ -217,6 +221,7 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 	k.applied.Store(uint64(c.applied))
 	k.graves.durable(c.seq)
 	k.checkpoints.Add(1)
+	k.announce()
 	return nil
 }
 

@@ -58,6 +58,8 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 		err = r.start(h)
 	case frame.Swap:
 		err = r.swap(h, body)
+	case frame.Gap:
+		err = r.gap(h, body)
 	case frame.Group:
 		var g storage.Group
 		if g, err = frame.DecodeGroup(body); err == nil {
@@ -136,6 +138,19 @@ func (r *replay) swap(h *frame.Header, body []byte) error {
 		by[i] = r.st.segments.Open(p.ID, m)
 	}
 	r.st.keeper.exchange(p, s.old, by)
+	return nil
+}
+
+func (r *replay) gap(h *frame.Header, body []byte) error {
+	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	if p == nil {
+		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+	}
+	g, err := frame.DecodeHole(body)
+	if err != nil {
+		return err
+	}
+	r.st.keeper.parts.of(p).punch(g)
 	return nil
 }
 

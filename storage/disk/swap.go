@@ -13,7 +13,7 @@ import (
 // A swap replaces segments of a partition, which follow each other, by others that own the same offsets. The body of its frame:
 //
 //	form    1 byte: 1
-//	old     uvarint number, at least 1; for each the file id as uvarint
+//	old     uvarint number; for each the file id as uvarint; none if a hole is filled
 //	new     uvarint number; for each its description, as in the checkpoint
 type swap struct {
 	old []uint64
@@ -49,7 +49,7 @@ func decodeSwap(body []byte) (*swap, error) {
 	for range f.count() {
 		s.by = append(s.by, f.meta())
 	}
-	if f.failed || len(f.rest) > 0 || len(s.old) == 0 {
+	if f.failed || len(f.rest) > 0 || len(s.old)+len(s.by) == 0 {
 		return nil, frame.ErrField
 	}
 	return s, nil

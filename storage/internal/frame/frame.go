@@ -53,7 +53,8 @@ const (
 	GroupDrop Kind = 9  // a group was deleted
 	Start     Kind = 10 // the records of a partition below the base offset are removed
 	Swap      Kind = 11 // files of a partition are replaced by others that say the same
-	last           = Swap
+	Gap       Kind = 12 // offsets of a partition are a hole, or not any more: see Hole
+	last           = Gap
 )
 
 // Flags of a frame.

@@ -38,7 +38,7 @@ func drawHeader(t *rapid.T) frame.Header {
 	h := frame.Header{
 		BodySum:    rapid.Uint32().Draw(t, "bodySum"),
 		BodyLen:    rapid.Uint32Range(0, frame.MaxBody).Draw(t, "bodyLen"),
-		Kind:       frame.Kind(rapid.IntRange(int(frame.Batch), int(frame.Swap)).Draw(t, "kind")),
+		Kind:       frame.Kind(rapid.IntRange(int(frame.Batch), int(frame.Gap)).Draw(t, "kind")),
 		Flags:      frame.Flags(rapid.IntRange(0, int(frame.End)).Draw(t, "flags")),
 		LSN:        frame.At(rapid.Uint32Range(0, frame.MaxEpoch).Draw(t, "epoch"), rapid.Uint64Range(0, 1<<40-1).Draw(t, "counter")),
 		Partition:  rapid.Uint32().Draw(t, "partition"),
@@ -199,7 +199,7 @@ func TestImpossibleHeaders(t *testing.T) {
 	}{
 		{name: "sound", want: nil},
 		{name: "kind 0", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = 0, 0, 0 }, want: frame.ErrField},
-		{name: "kind after the last", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = frame.Swap+1, 0, 0 }, want: frame.ErrField},
+		{name: "kind after the last", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = frame.Gap+1, 0, 0 }, want: frame.ErrField},
 		{name: "kind 255", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = 255, 0, 0 }, want: frame.ErrField},
 		{name: "unknown flag", h: func(h *frame.Header) { h.Flags = frame.End << 1 }, want: frame.ErrField},
 		{name: "unknown flag with a known one", h: func(h *frame.Header) { h.Flags = 0x80 | frame.End }, want: frame.ErrField},

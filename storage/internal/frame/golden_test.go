@@ -36,7 +36,7 @@ func (g *golden) encode() []byte { return assemble(g.header, g.body, seed) }
 func goldens() []golden {
 	return []golden{
 		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGroup(), goldenPad(), goldenBlock(),
-		goldenAlter(), goldenDrop(), goldenGroupDrop(), goldenStart(),
+		goldenAlter(), goldenDrop(), goldenGroupDrop(), goldenStart(), goldenGap(),
 	}
 }
 
@@ -112,6 +112,18 @@ func goldenGroupDrop() golden {
 func goldenStart() golden {
 	h := frame.Header{Kind: frame.Start, Flags: frame.End, LSN: frame.At(2, 7), Base: 1 << 40, Partition: 3}
 	return golden{"start", h, nil, func(_ *frame.Header, body []byte) error { return differ(len(body), nil, 0) }}
+}
+
+func goldenGap() golden {
+	want := frame.Hole{
+		First: 1 << 40, Next: 1<<40 + 300, Ordinal: 1<<40 - 77, Records: 299, State: frame.HoleSkipped,
+		File: "seg/00000003/0000000000000007", From: 8192, To: 70000, Reason: "frame: body sum does not match",
+	}
+	h := frame.Header{Kind: frame.Gap, Flags: frame.End, LSN: frame.At(2, 9), Partition: 3}
+	return golden{"gap", h, frame.AppendHole(nil, &want), func(_ *frame.Header, body []byte) error {
+		got, err := frame.DecodeHole(body)
+		return differ(got, err, want)
+	}}
 }
 
 func goldenTopicOf(name string, kind frame.Kind, strategy storage.Strategy) golden {

@@ -30,7 +30,7 @@ const (
 // MaxReason bounds Hole.Reason, in bytes; what is longer is cut.
 const MaxReason = 1 << 10
 
-// The body of a Hole frame. The partition stands in the header.
+// The body of a Gap frame. The partition stands in the header.
 //
 //	form       1 byte: 1
 //	state      1 byte: 1 open, 2 skipped, 3 mended
@@ -44,7 +44,7 @@ const MaxReason = 1 << 10
 //	reason     uvarint length, bytes
 const holeForm = 1
 
-// AppendHole appends h as the body of a Hole frame.
+// AppendHole appends h as the body of a Gap frame.
 func AppendHole(dst []byte, h *Hole) []byte {
 	dst = append(dst, holeForm, byte(h.State))
 	for _, v := range [...]int64{h.First, h.Next - h.First, h.Ordinal, h.Records, h.From, h.To - h.From} {
@@ -54,7 +54,7 @@ func AppendHole(dst []byte, h *Hole) []byte {
 	return appendBytes(dst, h.Reason[:min(len(h.Reason), MaxReason)])
 }
 
-// DecodeHole reads the body of a Hole frame. What it returns shares nothing with body.
+// DecodeHole reads the body of a Gap frame. What it returns shares nothing with body.
 func DecodeHole(body []byte) (Hole, error) {
 	s := scanner{rest: body}
 	form := s.byte()

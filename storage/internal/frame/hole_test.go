@@ -69,7 +69,7 @@ func TestImpossibleHoles(t *testing.T) {
 
 func FuzzHole(f *testing.F) {
 	f.Add(frame.AppendHole(nil, &frame.Hole{First: 3, Next: 5, Records: 2, State: frame.HoleSkipped, File: "journal/00", From: 8, To: 16, Reason: "why"}))
-	addBodies(f, 0)
+	addBodies(f, frame.Gap)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var h frame.Hole
 		var err error

@@ -1,0 +1,255 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
+	"github.com/leatmq/leat/storage/internal/vfs"
+	"github.com/leatmq/leat/storage/internal/vfs/osfs"
+)
+
+// MendOptions of a Mend. The zero value is fine.
+type MendOptions struct {
+	// Progress is called, if it is not nil, with the bytes of segments that were looked at and those of all.
+	Progress func(done, total int64)
+}
+
+// MendReport says what a Mend has done.
+type MendReport struct {
+	Mended []*storage.DamageError // what is whole again
+	Left   []*storage.DamageError // what is not: Reason says why
+	Aside  []string               // where the damaged files are now
+}
+
+// Mend reads all segments and replaces what is damaged by what a copy of the store has: a snapshot, or any copy of its directory, which nobody writes to. Of a damaged
+// segment all frames that are whole are kept and the others are taken from the copy; holes are filled that way, too, whether they were skipped or not. What is put together
+// is checked frame by frame against what the store knows of it, and takes the place of the old file when it is durable; the damaged file goes to aside/. The
+// store may be used meanwhile.
+//
+// What the copy does not have stays as it is, and is reported in Left. It may be cut short and called again. Errors: storage.ErrFormat if dir holds another
+// store, those of OpenReadOnly, of Append, ctx's, and those of the file systems.
+func (st *Store) Mend(ctx context.Context, dir string, o MendOptions) (MendReport, error) {
+	from, err := osfs.OpenExisting(dir)
+	if err != nil {
+		return MendReport{}, fmt.Errorf("storage: %w", err)
+	}
+	r, err := st.MendFS(ctx, from, o)
+	return r, errors.Join(err, from.Close())
+}
+
+// MendFS is Mend from a file system of this module, for tests.
+func (st *Store) MendFS(ctx context.Context, from vfs.FS, o MendOptions) (r MendReport, err error) {
+	if err := st.core.Writable(); err != nil {
+		return r, err
+	}
+	source, err := OpenReadOnlyFS(unclosed{from}, Options{})
+	if err != nil {
+		return r, fmt.Errorf("storage: the copy to mend from: %w", err)
+	}
+	defer func() { err = errors.Join(err, source.Close(context.Background())) }()
+	if source.core.Seed() != st.core.Seed() {
+		return r, fmt.Errorf("%w: the copy to mend from is of another store", storage.ErrFormat)
+	}
+	if err := source.keeper.all(maxLSN); err != nil { // into its overlay
+		return r, err
+	}
+	fresh := segment.NewDir(st.fs, segment.Identity{Store: st.keeper.made.id.store, Seed: st.core.Seed()}, 8)
+	defer func() { err = errors.Join(err, fresh.Close()) }()
+	m := &mender{st: st, ctx: ctx, o: o, source: source, fresh: fresh, report: &r}
+	return r, m.run()
+}
+
+// mender is one Mend under way.
+type mender struct {
+	st          *Store
+	ctx         context.Context
+	o           MendOptions
+	source      *Store
+	fresh       *segment.Dir // opens files anew: the store may have one open that has no name any more
+	report      *MendReport
+	done, total int64
+}
+
+func (m *mender) run() error {
+	parts := m.st.core.Catalog.Partitions()
+	for _, p := range parts {
+		for _, s := range m.segments(p) {
+			m.total += s.Meta().Length
+		}
+	}
+	for _, p := range parts {
+		for _, s := range m.segments(p) {
+			if err := m.segment(p, s); err != nil {
+				return err
+			}
+			m.done += s.Meta().Length
+			if m.o.Progress != nil {
+				m.o.Progress(m.done, m.total)
+			}
+		}
+		if err := m.holes(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *mender) segments(p *core.Partition) []*segment.Segment {
+	if p == nil {
+		return nil
+	}
+	if h := m.st.keeper.parts.find(p.ID); h != nil {
+		return h.list()
+	}
+	return nil
+}
+
+// segment mends s if it is damaged.
+func (m *mender) segment(p *core.Partition, s *segment.Segment) error {
+	damage, err := m.examine(p, s)
+	if err != nil || damage == nil {
+		return err
+	}
+	if err := m.retire(p, s); err != nil {
+		return err
+	}
+	meta := s.Meta()
+	own, err := m.own(p, s)
+	if err != nil {
+		return err
+	}
+	made, reason, err := m.put(p, own, &meta)
+	if err != nil || made == nil {
+		return m.leave(damage, reason, err)
+	}
+	if err := m.keep(s.Name(), meta.Length); err != nil {
+		return errors.Join(err, m.giveUp(p, made))
+	}
+	if err := m.st.keeper.settle(m.ctx, meta.File); err != nil {
+		return errors.Join(err, m.giveUp(p, made))
+	}
+	return m.exchange(p, []*segment.Segment{s}, made, damage)
+}
+
+// exchange puts a segment in the place of others.
+func (m *mender) exchange(p *core.Partition, old []*segment.Segment, made *segment.Segment, damage *storage.DamageError) error {
+	done, err := m.st.swap(m.ctx, p, old, []*segment.Segment{made})
+	if err != nil || !done {
+		return m.leave(damage, "it was removed or rewritten meanwhile", err)
+	}
+	m.report.Mended = append(m.report.Mended, damage)
+	return m.close(p, made.Meta().Base, made.Meta().Next)
+}
+
+func (m *mender) leave(damage *storage.DamageError, reason string, err error) error {
+	if err != nil {
+		return err
+	}
+	left := *damage
+	left.Reason += "; not mended: " + reason
+	m.report.Left = append(m.report.Left, &left)
+	return nil
+}
+
+// giveUp removes a segment that was made for nothing.
+func (m *mender) giveUp(p *core.Partition, made *segment.Segment) error {
+	m.st.keeper.graves.bury(p.ID, made)
+	return nil
+}
+
+// retire makes sure that nothing is added to s any more.
+func (m *mender) retire(p *core.Partition, s *segment.Segment) error {
+	k := m.st.keeper
+	return k.do(m.ctx, func() {
+		if s.Meta().Sealed {
+			return
+		}
+		s.Retire()
+		k.changed[s] = struct{}{}
+		k.sealings.note(s.Meta().File, k.graves.newest())
+	})
+}
+
+// examine returns what is damaged first in s, nil if it is whole or does not count any more.
+func (m *mender) examine(p *core.Partition, s *segment.Segment) (*storage.DamageError, error) {
+	err := m.each(p, s.Meta(), func(*frame.Header, []byte) error { return nil })
+	var damage *storage.DamageError
+	if errors.As(err, &damage) {
+		if h := m.st.keeper.parts.find(p.ID); h == nil || !h.hasAny([]*segment.Segment{s}) {
+			return nil, nil
+		}
+		return damage, nil
+	}
+	return nil, err
+}
+
+// each calls f with all batches of a segment.
+func (m *mender) each(p *core.Partition, meta segment.Meta, f func(h *frame.Header, raw []byte) error) error {
+	s := m.fresh.Open(p.ID, meta)
+	for from := meta.Base; from < meta.Next; {
+		if err := m.ctx.Err(); err != nil {
+			return err
+		}
+		frames, err := s.Read(from, 1<<20)
+		if err != nil || len(frames) == 0 {
+			return err
+		}
+		from, err = m.split(frames, f)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split calls f with each of the batches in frames, and returns the offset behind them.
+func (m *mender) split(frames []byte, f func(h *frame.Header, raw []byte) error) (next int64, err error) {
+	for len(frames) > 0 {
+		h, err := frame.Parse(frames, m.st.core.Seed())
+		if err != nil {
+			return 0, err
+		}
+		if h.Kind == frame.Batch {
+			if err := f(&h, frames[:h.Size()]); err != nil {
+				return 0, err
+			}
+			next = h.Next()
+		}
+		frames = frames[h.Size():]
+	}
+	return next, nil
+}
+
+// keep gives the damaged file a second name, or copies it where it cannot have one. A file that is missing needs none.
+func (m *mender) keep(name string, length int64) error {
+	fsys := m.st.fs
+	var p, file uint64
+	if _, err := fmt.Sscanf(name, segmentDir+"/%8x/%16x", &p, &file); err != nil {
+		return fmt.Errorf("storage: %s: %w", name, err)
+	}
+	dir := asideDir + "/segments"
+	if err := makeDirs(fsys, asideDir, dir); err != nil {
+		return err
+	}
+	copied := fmt.Sprintf("%s/%08x-%016x", dir, p, file)
+	err := fsys.Link(name, fsys, copied)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrExist):
+		err = copyAside(fsys, name, 0, length, copied)
+	case errors.Is(err, fs.ErrExist):
+		err = nil // a Mend before this one did it
+	}
+	if err != nil {
+		return fmt.Errorf("storage: copying %s aside: %w", name, err)
+	}
+	m.report.Aside = append(m.report.Aside, copied)
+	return syncAside(fsys, dir, asideDir, ".")
+}
