@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
 )
 
@@ -94,4 +95,5 @@ func (st *Store) holdings(p *core.Partition) (hs []core.Holding) {
 // workFailed tells that background work failed and will be tried again.
 func (st *Store) workFailed(work string, err error) {
 	st.works.failed(work, err, time.Now())
+	st.lookout.tell(storage.Event{Kind: storage.EventWorkError, Err: err, Text: work + ": it is tried again"})
 }
