@@ -69,7 +69,7 @@ func bySize(b *testing.B, f func(b *testing.B, size int)) {
 // openBench opens a queue in a directory of the benchmark, and uses it until its journal and its memory are written over, as those of a raw log are.
 func openBench(b *testing.B) *queue.Broker {
 	b.Helper()
-	br, err := embedded.Open(b.TempDir(), embedded.Options{})
+	br, err := embedded.Open(b.TempDir(), embedded.Options{Broker: queue.Options{DrainTime: 5 * time.Minute}})
 	must(b, err)
 	b.Cleanup(func() { must(b, br.Close()) })
 	must(b, br.EnsureTopic(b.Context(), "warm-up", queue.TopicConfig{}))

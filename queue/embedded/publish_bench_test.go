@@ -25,7 +25,7 @@ func BenchmarkPublishSynced(b *testing.B) {
 // as a whole; and over 1,000 partitions, against one.
 func BenchmarkPublishSyncedMany(b *testing.B) {
 	br, l := openBench(b), newRawLog(b)
-	one, thousand := benchTopic(b, br, 1, queue.Synced), benchTopic(b, br, 1000, queue.Synced)
+	one, thousand, many10 := benchTopic(b, br, 1, queue.Synced), benchTopic(b, br, 1000, queue.Synced), benchTopic(b, br, 10_000, queue.Synced)
 	bySize(b, func(b *testing.B, size int) {
 		value := make([]byte, size)
 		groups := newRawGroups(l)
@@ -35,6 +35,9 @@ func BenchmarkPublishSyncedMany(b *testing.B) {
 		})
 		b.Run("1000 partitions", func(b *testing.B) {
 			against(b, size, many(b, br, thousand, 1000, value), many(b, br, one, 1, value), "one-partition")
+		})
+		b.Run("10000 partitions", func(b *testing.B) {
+			against(b, size, many(b, br, many10, 10_000, value), many(b, br, one, 1, value), "one-partition")
 		})
 	})
 }

@@ -2,7 +2,6 @@ package disk_test
 
 import (
 	"context"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -47,29 +46,6 @@ func BenchmarkAppend(b *testing.B) {
 // benchSlice is how many entries are appended before the raw file has its turn.
 const benchSlice = 1000
 
-// BenchmarkReplay opens a store of 64 MiB that was not closed, against reading its files and their sums.
-func BenchmarkReplay(b *testing.B) {
-	const entries, records = 640, 100
-	for b.Loop() {
-		b.StopTimer()
-		dir := b.TempDir()
-		unclosed(b, dir, entries, records)
-		raw := rawSum(b, dir)
-		b.StartTimer()
-		st, err := disk.Open(dir, disk.Options{})
-		b.StopTimer()
-		if err != nil {
-			b.Fatal(err)
-		}
-		replayed, took := int(st.Report().Records), st.Report().Took
-		if err := st.Close(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		report(b, replayed, took, raw)
-		b.StartTimer()
-	}
-}
-
 func benchStore(b *testing.B) (*disk.Store, storage.PartitionID) {
 	b.Helper()
 	st, err := disk.Open(b.TempDir(), disk.Options{})
@@ -94,28 +70,6 @@ func benchEntry(p storage.PartitionID, records int) *storage.Entry {
 		rs[i].Value = make([]byte, benchRecord)
 	}
 	return &storage.Entry{Batches: []storage.Batch{{Partition: p, Records: rs}}}
-}
-
-// unclosed leaves a copy in dir of what a store has on disk while it is open.
-func unclosed(b *testing.B, dir string, entries, records int) {
-	b.Helper()
-	from := b.TempDir()
-	st, err := disk.Open(from, disk.Options{MemoryBytes: 512 << 20, Tuning: disk.Tuning{SpillBytes: 256 << 20, CheckpointEvery: -1}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	e := benchEntry(benchTopic(b, st), records)
-	for range entries {
-		if _, err := st.Append(b.Context(), e); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
-		b.Fatal(err)
-	}
-	if err := st.Close(b.Context()); err != nil {
-		b.Fatal(err)
-	}
 }
 
 // rawFile is a file that was written once and is written over.
@@ -152,25 +106,6 @@ func (f *rawFile) writes(b *testing.B, n int) time.Duration {
 			b.Fatal(err)
 		}
 		f.at += int64(len(f.entry))
-	}
-	return time.Since(began)
-}
-
-// rawSum reads the journal below dir and sums it, and returns how long that took.
-func rawSum(b *testing.B, dir string) time.Duration {
-	b.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "journal", "*"))
-	if err != nil || len(names) == 0 {
-		b.Fatal("no journal: ", err)
-	}
-	began := time.Now()
-	table := crc32.MakeTable(crc32.Castagnoli)
-	for _, name := range names {
-		bytes, err := os.ReadFile(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		crc32.Checksum(bytes, table)
 	}
 	return time.Since(began)
 }

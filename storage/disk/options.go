@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/vfs/osfs"
 )
 
 // Options of a store on disk. The zero value is the safe default.
@@ -27,7 +28,7 @@ type Tuning struct {
 	CheckpointEvery time.Duration // between checkpoints while something changes; 0: 60 s; negative: no timer
 	CleanEvery      time.Duration // between looks at the cleanup policies; 0: 1 s; negative: only Clean does
 	UnlinkPause     time.Duration // after files of 32 MiB, or 64 of them, were removed; 0: 20 ms; negative: none, and none before a checkpoint for more
-	OpenFiles       int           // segment files held open; 0: 1024
+	OpenFiles       int           // segment files held open; 0: half of the descriptors that the process may have, at most 16384
 }
 
 const (
@@ -40,6 +41,9 @@ const (
 	// behind all offsets that anyone may have seen: a sync is forced at half of it, while one group may be on its way and one being staged.
 	offsetJump = 1 << 24
 	maxAhead   = 4 << 20 // unsynced bytes while a SyncAlways topic is active, so that its syncs stay short
+	// A segment file that was written to is synced before it is closed, one by one: with too few of them open, many partitions wait for that at each spill
+	// instead of for a checkpoint, which syncs many at once.
+	maxOpenFiles = 1 << 14
 )
 
 // withDefaults fills in what is zero and refuses what cannot be.
@@ -54,6 +58,7 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&t.CheckpointEvery, 60*time.Second)
 	fill(&t.CleanEvery, time.Second)
 	fill(&t.UnlinkPause, 20*time.Millisecond)
+	fill(&t.OpenFiles, max(1, min(osfs.Descriptors()/2, maxOpenFiles)))
 	switch {
 	case o.MemoryBytes < minMemory:
 		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)
