@@ -111,6 +111,7 @@ type OpenReport struct {
 	CutBytes  int64         // of a torn tail: written, never acknowledged as synced, cut
 	Leftovers int           // files of an interrupted run, whose content is elsewhere, removed
 	Foreign   []string      // names that are not the store's, left alone
+	Exposed   bool          // others than its owner may write in the directory: take that right away from them, they could forge records
 	Raised    []PartitionID // partitions whose next offset was raised above a cursor that was ahead of it
 	// Damage is the records that are known to be lost, in holes that readers are told of or that were skipped; and of a store that was opened
 	// to be read all the same, the damage of the journal: what lies behind is not served.

@@ -110,11 +110,22 @@ func take(fsys vfs.FS, o Options, recovery func(*Store) error) (*Store, error) {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
 	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{}), holed: map[*core.Partition]bool{}}
+	if st.report.Exposed, err = exposed(fsys); err != nil {
+		return nil, errors.Join(fmt.Errorf("storage: %w", err), st.release())
+	}
 	if err := recovery(st); err != nil {
 		return nil, errors.Join(err, st.release())
 	}
 	st.report.Took = time.Since(began)
 	return st, nil
+}
+
+// exposed tells whether others may write in the directory, where the file system knows.
+func exposed(fsys vfs.FS) (bool, error) {
+	if f, ok := fsys.(interface{ Exposed() (bool, error) }); ok {
+		return f.Exposed()
+	}
+	return false, nil
 }
 
 // unwritable adds storage.ErrReadOnly to an error that says that the directory, or what is in it, is not for writing.

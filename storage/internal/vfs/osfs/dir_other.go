@@ -2,7 +2,10 @@
 
 package osfs
 
-import "os"
+import (
+	"io/fs"
+	"os"
+)
 
 // openNonblock has no counterpart: opening a pipe by a file name does not block on Windows.
 const openNonblock = 0
@@ -11,3 +14,6 @@ const openNonblock = 0
 func syncDir(*os.File) error {
 	return nil
 }
+
+// openToOthers is false: modes do not say there who may write.
+func openToOthers(fs.FileMode) bool { return false }

@@ -3,6 +3,7 @@
 package osfs
 
 import (
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -14,3 +15,6 @@ const openNonblock = syscall.O_NONBLOCK
 func syncDir(d *os.File) error {
 	return d.Sync()
 }
+
+// openToOthers tells whether a directory's mode lets its group, or everybody, write in it.
+func openToOthers(mode fs.FileMode) bool { return mode.Perm()&0o022 != 0 }

@@ -49,6 +49,20 @@ func makeSome(dir string) error {
 	return errors.Join(h.Close(), f.Mkdir("d"), held.Close())
 }
 
+// TestExposed: whoever may write in the directory could forge what is in it.
+func TestExposed(t *testing.T) {
+	for mode, want := range map[fs.FileMode]bool{0o700: false, 0o755: false, 0o770: true, 0o707: true, 0o702: true} {
+		dir := t.TempDir()
+		f, err := Open(dir)
+		ok(t, err)
+		ok(t, os.Chmod(dir, mode))
+		if got, err := f.Exposed(); got != want || err != nil {
+			t.Errorf("mode %#o: exposed %v, %v, want %v", mode, got, err, want)
+		}
+		ok(t, f.Close())
+	}
+}
+
 // plant fills a directory with what an attacker might leave there, and returns a file outside that must stay as it is.
 func plant(t *testing.T, dir string) (victim string) {
 	t.Helper()

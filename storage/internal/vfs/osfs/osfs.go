@@ -59,6 +59,15 @@ func (f *FS) Close() error {
 	return f.root.Close()
 }
 
+// Exposed tells whether the system lets others than the directory's owner write in it.
+func (f *FS) Exposed() (bool, error) {
+	info, err := f.root.Stat(".")
+	if err != nil {
+		return false, err
+	}
+	return openToOthers(info.Mode()), nil
+}
+
 // makeAll makes dir and its missing parents and syncs the directory above each. The one above dir is synced even if dir was there: whoever
 // made it may have been killed before it came to that.
 func makeAll(dir string) error {
