@@ -436,20 +436,26 @@ func (st *Store) leftovers(c *checkpoint) error {
 	return nil
 }
 
+// leftover returns those that nothing needs: some were found to be needed by the replay.
+func (st *Store) leftover() (all []segment.Found) {
+	known := st.keeper.parts.files()
+	for _, f := range st.orphans {
+		if !known[f.File] && !st.keeper.graves.has(f.Partition, f.File) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
 // removeLeftovers removes them, now that another checkpoint is durable.
 func (st *Store) removeLeftovers() error {
-	known := st.keeper.parts.files() // some were found to be needed by the replay
-	removed := 0
-	for _, f := range st.orphans {
-		if known[f.File] || st.keeper.graves.has(f.Partition, f.File) {
-			continue
-		}
-		removed++
+	all := st.leftover()
+	for _, f := range all {
 		if err := st.segments.Remove(f); err != nil {
 			return fmt.Errorf("storage: leftover segment: %w", err)
 		}
 	}
-	st.report.Leftovers = removed
+	st.report.Leftovers = len(all)
 	st.orphans = nil
 	return nil
 }

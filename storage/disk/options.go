@@ -14,6 +14,11 @@ type Options struct {
 	MemoryBytes int64
 	// Events is called with what an operator may want to know as it happens: see storage.Event. nil: nobody wants to.
 	Events func(storage.Event)
+	// ScrubEvery has the whole store verified in the background, at once and then from one beginning to the next: see Store.Verify. What is damaged shows
+	// in Stats.Work["scrub"], and as an event. 0: never.
+	ScrubEvery time.Duration
+	// ScrubBytesPerSecond bounds what that reads. 0: 32 MiB.
+	ScrubBytesPerSecond int64
 	// Tuning is for tests, and for machines that are very small or very large.
 	Tuning Tuning
 }
@@ -50,6 +55,7 @@ const (
 func (o Options) withDefaults() (Options, error) {
 	t := &o.Tuning
 	fill(&o.MemoryBytes, 128<<20)
+	fill(&o.ScrubBytesPerSecond, scrubSecond)
 	fill(&t.SlotBytes, 1<<20)
 	fill(&t.Slots, 4)
 	fill(&t.JournalBytes, max(512<<20, 4*t.SlotBytes))
@@ -62,6 +68,10 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case o.MemoryBytes < minMemory:
 		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)
+	case o.ScrubEvery < 0:
+		return o, tooSmall("Options.ScrubEvery", int64(o.ScrubEvery), 0)
+	case o.ScrubBytesPerSecond < 0:
+		return o, tooSmall("Options.ScrubBytesPerSecond", o.ScrubBytesPerSecond, 1)
 	case t.SlotBytes < minSlot || t.SlotBytes > maxSlot || t.SlotBytes%sector != 0:
 		return o, tooSmall("Tuning.SlotBytes", t.SlotBytes, minSlot)
 	case t.Slots < 2:

@@ -50,7 +50,7 @@ func (st *Store) look() error {
 	}
 	st.clamp()
 	st.core.ReadOnly()
-	st.report.Leftovers = len(st.orphans)
+	st.report.Leftovers = len(st.leftover())
 	st.report.Damage = append(st.report.Damage, st.damages()...)
 	return nil
 }

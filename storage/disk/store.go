@@ -56,6 +56,9 @@ type Store struct {
 
 	readOnly bool // nothing is ever written, and no goroutine runs
 
+	guests   guests
+	scrubber *scrubber // nil if nobody asked for one
+
 	closing atomic.Bool
 	closed  chan struct{} // closed when Close has ended
 	err     error         // of Close; read after closed
@@ -91,6 +94,10 @@ func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
 	go st.janitor.run()
 	go st.cleaner.run()
 	go st.lookout.run()
+	if o.ScrubEvery > 0 {
+		st.scrubber = newScrubber(st)
+		go st.scrubber.run()
+	}
 	return st, nil
 }
 
@@ -172,6 +179,11 @@ func (st *Store) Close(ctx context.Context) error {
 
 func (st *Store) close() {
 	defer close(st.closed)
+	st.guests.leave()
+	if st.scrubber != nil {
+		close(st.scrubber.quit)
+		<-st.scrubber.done
+	}
 	st.core.Shut()
 	if st.readOnly {
 		st.err = st.release()

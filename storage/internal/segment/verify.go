@@ -1,0 +1,310 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/vfs"
+)
+
+// Verified is what Verify found.
+type Verified struct {
+	Bytes, Records int64 // that are whole
+	Damage         []*storage.DamageError
+}
+
+// verifyWindow is how much Verify reads at once.
+const verifyWindow = 256 << 10
+
+// Verify reads all of the segment that counts from the disk, by a handle of its own, so that a file that was deleted shows; and compares every frame with its
+// sums and with its place, and all of them with the footer and with what the checkpoint says. pace is called before each read with how much it is; its
+// error, and those of the file system that are not about the medium, end the work. Damage is no error. It names the frames that are damaged and nothing more:
+// behind a header that cannot be believed, the next one is searched for.
+//
+// It may run beside everything. A segment that is removed meanwhile looks damaged: the caller knows better.
+func (s *Segment) Verify(pace func(bytes int) error) (Verified, error) {
+	v := &verifier{segment: s, meta: s.Meta(), pace: pace}
+	v.at = place{v.meta.Base, blockSize}
+	err := v.run()
+	return v.Verified, err
+}
+
+// verifier is one Verify under way.
+type verifier struct {
+	segment *Segment
+	meta    Meta
+	pace    func(bytes int) error
+	file    vfs.File
+	size    int64
+	lines   []line // of the footer
+	footer  uint64 // its digest
+	footed  bool   // there is one, and it is whole
+	Verified
+
+	at     place
+	digest uint64
+	window []byte
+	from   int64 // position of window
+}
+
+func (v *verifier) run() error {
+	if err := v.pace(blockSize); err != nil {
+		return err
+	}
+	s := v.segment
+	f, err := s.dir.patiently(func() (vfs.File, error) { return s.dir.fs.Open(s.Name(), vfs.ReadOnly) })
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return v.found(s.unreadable(&v.meta, "the file is missing"))
+	case errors.Is(err, vfs.ErrNotRegular):
+		return v.found(s.unreadable(&v.meta, "not a regular file"))
+	case err != nil:
+		return fmt.Errorf("open segment: %w", err)
+	}
+	v.file = f
+	if v.size, err = sizeOf(f); err == nil {
+		err = v.all()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// found notes damage.
+func (v *verifier) found(err error) error {
+	var damage *storage.DamageError
+	if !errors.As(err, &damage) {
+		return err
+	}
+	v.Damage = append(v.Damage, damage)
+	return nil
+}
+
+func (v *verifier) all() error {
+	if goOn, err := v.header(); !goOn || err != nil {
+		return err
+	}
+	if err := v.readFooter(); err != nil {
+		return err
+	}
+	whole := len(v.Damage) == 0
+	if err := v.frames(); err != nil {
+		return err
+	}
+	if whole && len(v.Damage) == 0 {
+		v.sums()
+	}
+	return nil
+}
+
+// header checks the header block. goOn is false if the frames behind it are not the segment's.
+func (v *verifier) header() (goOn bool, err error) {
+	s, m := v.segment, &v.meta
+	block, err := readAt(v.file, 0, blockSize)
+	if unreadable(err) {
+		return true, v.found(s.damage(place{m.Base, 0}, place{m.Next, blockSize}, err.Error()))
+	}
+	if err != nil {
+		return false, err
+	}
+	h, err := parseHeader(block, s.dir.id)
+	switch {
+	case len(block) < blockSize:
+		return false, v.found(s.unreadable(m, err.Error()))
+	case err != nil: // the store believes nothing of the file then, but the frames may be whole
+		return true, v.found(s.damage(place{m.Base, 0}, place{m.Next, blockSize}, err.Error()))
+	case !h.matches(s.partition, m):
+		return false, v.found(s.unreadable(m, "the file is another segment's"))
+	}
+	v.Bytes += blockSize
+	return true, nil
+}
+
+// unreadable tells whether an error says that the medium does not give the bytes back.
+func unreadable(err error) bool { return errors.Is(err, syscall.EIO) }
+
+// readFooter reads the footer of a sealed segment. A damaged one costs no records.
+func (v *verifier) readFooter() error {
+	m := &v.meta
+	if !m.Sealed || v.size < m.Length { // where frames are missing, those are the damage
+		return nil
+	}
+	n := v.size - m.Length
+	reason := "the footer cannot be used"
+	if n >= trailerSize && n <= trailerSize+m.Length/frame.HeaderSize*lineSize {
+		if err := v.pace(int(n)); err != nil {
+			return err
+		}
+		b, err := readAt(v.file, m.Length, int(n))
+		switch {
+		case err == nil:
+			if v.lines, v.footed = parseFooter(b, v.segment.dir.id.Seed, m); v.footed {
+				v.footer = binary.LittleEndian.Uint64(b[len(b)-trailerSize+72:])
+				v.Bytes += n
+				return nil
+			}
+		case unreadable(err):
+			reason = err.Error()
+		default:
+			return err
+		}
+	}
+	end := place{m.Next, v.size}
+	return v.found(v.segment.damage(place{m.Next, m.Length}, end, reason+"; the frames tell the same"))
+}
+
+// frames checks every frame.
+func (v *verifier) frames() error {
+	for v.at.pos < v.meta.Length {
+		b, err := v.bytes(frame.HeaderSize)
+		if err != nil || len(b) < frame.HeaderSize {
+			if err = v.ended(err); err != nil {
+				return err
+			}
+			continue
+		}
+		h, err := frame.Parse(b, v.segment.dir.id.Seed)
+		reason := v.segment.belongs(&h, v.at, &v.meta)
+		if err != nil {
+			reason = err.Error()
+		}
+		if reason != "" {
+			err = v.lost(reason)
+		} else {
+			err = v.body(&h)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// body checks the body of the frame at v.at, whose header is h.
+func (v *verifier) body(h *frame.Header) error {
+	b, err := v.bytes(h.Size())
+	if err != nil || len(b) < h.Size() {
+		return v.ended(err)
+	}
+	end := place{h.Next(), v.at.pos + int64(h.Size())}
+	if err := h.CheckBody(b[frame.HeaderSize:][:h.BodyLen], v.segment.dir.id.Seed); err != nil {
+		err = v.found(v.segment.damage(place{h.Base, v.at.pos}, end, err.Error()))
+		v.Damage[len(v.Damage)-1].Records = int64(h.Count)
+		v.at = end
+		return err
+	}
+	v.digest += stampOf(b, v.at.pos)
+	v.Bytes += int64(h.Size())
+	v.Records += int64(h.Count)
+	v.at = end
+	return nil
+}
+
+// lost notes that nothing can be believed from v.at on, up to the next frame that can, and goes on there.
+func (v *verifier) lost(reason string) error {
+	from := v.at
+	to, err := v.resync()
+	if err != nil {
+		return err
+	}
+	v.at = to
+	return v.found(v.segment.damage(from, to, reason))
+}
+
+// ended notes that the file ends, or err, which reading it returned. Behind bytes that the medium does not give back, the work goes on.
+func (v *verifier) ended(err error) error {
+	if err != nil && !unreadable(err) {
+		return err
+	}
+	from := v.at
+	if err == nil {
+		v.at = place{v.meta.Next, v.meta.Length}
+		return v.found(v.segment.ended(from, &v.meta, min(v.size, v.from+int64(len(v.window)))))
+	}
+	v.at, v.window = v.known(from.pos), nil
+	return v.found(v.segment.damage(from, v.at, err.Error()))
+}
+
+// known returns the first place behind pos at which a frame is known to start, by the footer, or the end.
+func (v *verifier) known(pos int64) place {
+	for _, l := range v.lines {
+		if l.pos > pos {
+			return place{l.offset, l.pos}
+		}
+	}
+	return place{v.meta.Next, v.meta.Length}
+}
+
+// resync searches behind v.at for a frame. No payload is taken for one: sums are seeded, so it would have to be a frame of this store and partition,
+// and those that were stored before have lower offsets than what stands here.
+func (v *verifier) resync() (place, error) {
+	limit := v.known(v.at.pos)
+	began := v.at
+	defer func() { v.at = began }()
+	for pos := began.pos + 8; pos < limit.pos; pos += 8 {
+		v.at.pos = pos
+		b, err := v.bytes(frame.HeaderSize)
+		if unreadable(err) {
+			return limit, nil
+		}
+		if err != nil {
+			return limit, err
+		}
+		if len(b) < frame.HeaderSize {
+			break
+		}
+		if binary.LittleEndian.Uint32(b[32:]) != uint32(v.segment.partition) {
+			continue
+		}
+		h, err := frame.Parse(b, v.segment.dir.id.Seed)
+		if err == nil && v.segment.belongs(&h, place{began.offset, pos}, &v.meta) == "" {
+			return place{h.Base, pos}, nil
+		}
+	}
+	return limit, nil
+}
+
+// bytes returns what is at v.at, at least n bytes unless the file, or what counts of it, ends before.
+func (v *verifier) bytes(n int) ([]byte, error) {
+	skip := v.at.pos - v.from
+	if v.window != nil && skip >= 0 && skip+int64(n) <= int64(len(v.window)) {
+		return v.window[skip:], nil
+	}
+	want := int(min(int64(max(n, verifyWindow)), v.meta.Length-v.at.pos))
+	if want <= 0 {
+		return nil, nil
+	}
+	if err := v.pace(want); err != nil {
+		return nil, err
+	}
+	if cap(v.window) < want {
+		v.window = make([]byte, want)
+	}
+	v.window, v.from = v.window[:want], v.at.pos
+	got, err := v.file.ReadAt(v.window, v.from)
+	if err != nil && err != io.EOF {
+		v.window = nil
+		return nil, fmt.Errorf("read segment: %w", err)
+	}
+	v.window = v.window[:got]
+	return v.window, nil
+}
+
+// sums compares all frames, which are whole, with the footer and the checkpoint: one that is of this place, but not the one that was written there.
+func (v *verifier) sums() {
+	m := &v.meta
+	reason := ""
+	switch {
+	case v.Records != m.Records():
+		reason = fmt.Sprintf("the frames are whole, but hold %d records instead of %d", v.Records, m.Records())
+	case v.footed && v.footer != v.digest:
+		reason = "the frames are whole, but not those that were sealed"
+	default:
+		return
+	}
+	_ = v.found(v.segment.damage(place{m.Base, blockSize}, place{m.Next, m.Length}, reason))
+}
