@@ -51,8 +51,7 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 		return nil, err
 	}
 	st.report.Foreign = append(st.report.Foreign, foreign...)
-	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes)
-	st.ring.slots, st.ring.made = slots, made
+	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes, slots, made)
 	st.report.Clean, st.report.Checkpoint = base.clean, int64(base.seq)
 
 	end, err := st.verify(base)
@@ -259,12 +258,14 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 			limit: o.Tuning.SegmentBytes, cache: o.MemoryBytes/2 - o.MemoryBytes/16, epoch: epoch, changed: map[*segment.Segment]struct{}{},
 			graves: newGraveyard(int64(c.seq)),
 		},
+		room: room{first: o.firstReserve(), every: o.Tuning.RoomEvery, look: time.NewTimer(time.Hour)}, tell: st.lookout.tell,
 		core: st.core, ring: st.ring, last: end.last, made: *c, next: target, every: o.Tuning.CheckpointEvery,
 		busy: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.keeper.nextFile.Store(c.nextFile)
 	st.janitor = &janitor{
-		graves: st.keeper.graves, segments: st.segments, works: &st.works, want: st.keeper.want, rest: o.Tuning.UnlinkPause, hurried: func() bool { return false },
+		graves: st.keeper.graves, segments: st.segments, works: &st.works, want: st.keeper.want, rest: o.Tuning.UnlinkPause,
+		hurried: st.journal.isFull, freed: st.keeper.madeSpace,
 		stopped: st.core.Stopped(), failed: st.workFailed, quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.cleaner = newCleaner(st, o.Tuning.CleanEvery)
@@ -279,7 +280,10 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 		}
 		st.keeper.files[i] = f
 	}
-	return nil
+	if st.readOnly {
+		return nil
+	}
+	return st.takeReserve()
 }
 
 // restore puts the checkpoint's state in place.
@@ -390,19 +394,18 @@ func (st *Store) begin() error {
 	if err := st.harden(); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}
-	if err := k.all(maxLSN); err != nil {
+	if err := k.must(func() error { return k.all(maxLSN) }); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}
 	st.core.State.SetApplied(frame.At(k.epoch, 0))
-	c, dirty, err := k.capture(false)
-	if err != nil {
+	if err := k.whole(false); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}
-	if err := k.complete(c, dirty); err != nil {
+	if err := st.removeLeftovers(); err != nil {
 		return err
 	}
 	st.report.Damage = st.damages()
-	return st.removeLeftovers()
+	return st.cover()
 }
 
 // leftovers looks for segment files that an owner who did not close has made behind its last checkpoint c. All their records are in

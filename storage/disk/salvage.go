@@ -140,8 +140,7 @@ func (v *salvager) slots(base *checkpoint) error {
 		made = max(made, f.number+1)
 	}
 	st.report.Foreign = append(st.report.Foreign, foreign...)
-	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes)
-	st.ring.slots, st.ring.made = slots, made
+	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes, slots, made)
 	return nil
 }
 
