@@ -72,7 +72,7 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 		return nil, err
 	}
 	st.exposeHoles()
-	return end, nil
+	return end, st.disown()
 }
 
 // newest returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.
@@ -163,7 +163,7 @@ func (st *Store) initialise() (*checkpoint, error) {
 		}
 	}
 	for _, name := range checkpointNames {
-		f, err := createAnew(st.fs, name)
+		f, err := st.createAnew(name)
 		if err == nil {
 			err = errors.Join(zero(f, 0, minCheckpoint), f.Close())
 		}
@@ -178,8 +178,8 @@ func (st *Store) initialise() (*checkpoint, error) {
 }
 
 func (st *Store) firstSlot(number int) error {
-	if err := removeIfThere(st.fs, slotName(number)); err != nil {
-		return fmt.Errorf("storage: new journal file: %w", err)
+	if err := st.clear(slotName(number), slotMagic); err != nil {
+		return err
 	}
 	s, err := makeSlot(st.fs, number, st.opt.Tuning.SlotBytes)
 	if err != nil {
@@ -189,11 +189,11 @@ func (st *Store) firstSlot(number int) error {
 }
 
 // createAnew creates a file in place of what an interrupted initialisation left.
-func createAnew(fsys vfs.FS, name string) (vfs.File, error) {
-	if err := removeIfThere(fsys, name); err != nil {
+func (st *Store) createAnew(name string) (vfs.File, error) {
+	if err := st.clear(name, checkpointMagic); err != nil {
 		return nil, err
 	}
-	return fsys.Create(name)
+	return st.fs.Create(name)
 }
 
 func removeIfThere(fsys vfs.FS, name string) error {
@@ -271,6 +271,9 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	st.cleaner = newCleaner(st, o.Tuning.CleanEvery)
 	st.keeper.busy <- struct{}{}
 	for i, name := range checkpointNames {
+		if err := st.claim(name, checkpointMagic); err != nil {
+			return err
+		}
 		f, err := st.fs.Open(name, vfs.ReadWrite)
 		if errors.Is(err, fs.ErrNotExist) {
 			f, err = st.fs.Create(name)

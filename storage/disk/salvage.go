@@ -168,6 +168,9 @@ func (v *salvager) restore(base *checkpoint, end *scan, target int) error {
 		return err
 	}
 	st.exposeHoles()
+	if err := st.disown(); err != nil {
+		return err
+	}
 	st.keeper.last = max(st.keeper.last, v.survey.last)
 	return nil
 }

@@ -35,6 +35,7 @@ type slot struct {
 	file   vfs.File
 	size   int64
 	whole  bool // it has a header that can be believed
+	ours   bool // it begins like one that we made
 	slotUse
 }
 
@@ -120,7 +121,7 @@ func makeSlot(fs vfs.FS, number int, size int64) (*slot, error) {
 		}
 		return nil, err
 	}
-	return &slot{name: name, number: number, file: f, size: size}, nil
+	return &slot{name: name, number: number, file: f, size: size, ours: true}, nil
 }
 
 // zero writes zeros and syncs them.
