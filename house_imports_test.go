@@ -29,6 +29,7 @@ var imports = map[string][]string{
 	"queue/internal/...":        {"queue"},
 	"queue/embedded":            {"queue", "queue/internal/...", "storage", "storage/disk", "storage/mem"},
 	"queue/queuetest":           {"queue", "queue/embedded"},
+	"cmd/leat":                  {"storage", "storage/disk"},
 	"examples/...":              {"queue", "queue/embedded"},
 }
 

@@ -4,6 +4,8 @@
 //
 //	go run ./examples/quickstart
 //
+// Given a directory, it keeps its messages there, to be looked at with go run ./cmd/leat inspect DIR.
+//
 // Output:
 //
 //	3 producers published 600 orders to 8 partitions
@@ -32,18 +34,25 @@ const (
 )
 
 func main() {
-	if err := run(os.Stdout); err != nil {
+	dir := ""
+	if len(os.Args) > 1 {
+		dir = os.Args[1]
+	}
+	if err := run(os.Stdout, dir); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer) error {
-	dir, err := os.MkdirTemp("", "quickstart-")
-	if err != nil {
-		return err
+// run keeps its messages in dir, or in a directory of its own that it removes.
+func run(out io.Writer, dir string) error {
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "quickstart-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
 	}
-	defer os.RemoveAll(dir)
 	billing, shipping := newLedger("billing"), newLedger("shipping")
 	billing.failing = "producer 1, order 17"
 

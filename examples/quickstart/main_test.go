@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestPrintsWhatItsCommentSays holds the first comment of the program to what the program does.
 func TestPrintsWhatItsCommentSays(t *testing.T) {
 	var got bytes.Buffer
-	if err := run(&got); err != nil {
+	if err := run(&got, ""); err != nil {
 		t.Fatalf("%v, after\n%s", err, got.String())
 	}
 	source, err := os.ReadFile("main.go")

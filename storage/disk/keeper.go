@@ -3,8 +3,6 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +18,6 @@ import (
 // second goroutine, one at a time, so that spilling goes on meanwhile.
 type keeper struct {
 	spiller
-	room
-	tell  func(storage.Event)
 	core  *core.Core
 	ring  *ring
 	files [len(checkpointNames)]vfs.File // of the checkpoints
@@ -30,16 +26,14 @@ type keeper struct {
 	last  frame.LSN                      // of the epochs before
 	every time.Duration
 
-	captured    int64              // bytes of the journal when the newest checkpoint was begun
-	wanted      atomic.Bool        // somebody waits for a checkpoint
-	asked       sync.Mutex         // held for a moment
-	errands     []func()           // guarded by asked
-	completed   chan struct{}      // guarded by asked; closed when a checkpoint is durable; nil while nobody waits
-	missed      atomic.Bool        // somebody waits for a journal file
-	making      atomic.Bool        // a journal file is being made
-	aside       sync.WaitGroup     // who makes it
-	busy        chan struct{}      // has a value while no checkpoint is under way
-	unmade      []*segment.Segment // of a checkpoint that could not be made: the next one takes them again; belongs to who has busy
+	captured    int64          // bytes of the journal when the newest checkpoint was begun
+	wanted      atomic.Bool    // somebody waits for a checkpoint
+	asked       sync.Mutex     // held for a moment
+	errands     []func()       // guarded by asked
+	completed   chan struct{}  // guarded by asked; closed when a checkpoint is durable; nil while nobody waits
+	making      atomic.Bool    // a journal file is being made
+	aside       sync.WaitGroup // who makes it
+	busy        chan struct{}  // has a value while no checkpoint is under way
 	quit, done  chan struct{}
 	err         error         // of a checkpoint under way; read after it took busy
 	applied     atomic.Uint64 // LSN up to which the newest durable checkpoint has the journal
@@ -49,8 +43,6 @@ type keeper struct {
 // run works until quit is closed.
 func (k *keeper) run() {
 	defer close(k.done)
-	defer k.look.Stop()
-	k.wakeUp()
 	var tick <-chan time.Time
 	if k.every > 0 {
 		t := time.NewTicker(k.every)
@@ -58,13 +50,11 @@ func (k *keeper) run() {
 		tick = t.C
 	}
 	for {
-		timed, looking := false, false
+		timed := false
 		select {
 		case <-k.journal.kick:
 		case <-tick:
 			timed = true
-		case <-k.look.C:
-			looking = true
 		case <-k.quit:
 			k.aside.Wait()
 			<-k.busy
@@ -73,13 +63,7 @@ func (k *keeper) run() {
 		if k.core.StopCause() != nil {
 			continue
 		}
-		var err error
-		if looking {
-			err = k.again()
-		} else {
-			err = k.turn(timed)
-		}
-		if err != nil {
+		if err := k.turn(timed); err != nil {
 			k.core.Stop(err)
 			k.ring.stop()
 		}
@@ -90,28 +74,17 @@ func (k *keeper) run() {
 func (k *keeper) turn(timed bool) error {
 	k.runErrands()
 	k.reap(k.core.State.Applied())
-	if err := errors.Join(k.pinched(), k.provide()); err != nil {
-		return err
-	}
-	if k.freed.Swap(false) {
-		if err := k.lookForRoom(); err != nil {
+	if target, pressed := k.journal.pressed(); pressed {
+		if err := k.relieve(target); err != nil {
 			return err
 		}
 	}
-	if target, pressed := k.journal.pressed(); pressed && !k.put {
-		if _, err := k.spilling(func() error { return k.relieve(target) }); err != nil {
-			return err
-		}
-	}
-	if _, err := k.spilling(k.evict); err != nil {
+	if err := k.evict(); err != nil {
 		return err
 	}
 	total, used, starved := k.ring.usage()
 	if total == used {
-		k.makeAhead(0)
-	}
-	if k.put {
-		return nil
+		k.makeAhead()
 	}
 	// The journal behind two checkpoints is kept: with one for each quarter of the budget, that is half of it.
 	due := k.journal.written.Load()-k.captured >= k.ring.budget/4
@@ -127,28 +100,16 @@ func (k *keeper) want() {
 	signal(k.journal.kick)
 }
 
-// makeAhead makes a journal file beside the ongoing work: it takes long, since it is written once and synced. If need is not 0, someone waits with so many
-// bytes for a file that takes them.
-func (k *keeper) makeAhead(need int64) {
-	if need > 0 {
-		k.missed.Store(true)
-	}
+// makeAhead makes a journal file beside the ongoing work: it takes long, since it is written once and synced.
+func (k *keeper) makeAhead() {
 	if !k.making.CompareAndSwap(false, true) {
-		return // who waits asks again when it is there
+		return
 	}
 	k.aside.Go(func() {
-		err := k.ring.ahead(need)
-		switch {
-		case later(err) && need > 0:
-			k.journal.deny(err)
-		case later(err): // a checkpoint will free one
-		case err != nil:
+		defer k.making.Store(false)
+		if err := k.ring.ahead(); err != nil {
 			k.core.Stop(err)
 			k.ring.stop()
-		}
-		k.making.Store(false)
-		if k.missed.Swap(false) {
-			k.journal.fileMade()
 		}
 	})
 }
@@ -166,17 +127,12 @@ func (k *keeper) begin() error {
 		return err
 	}
 	c, dirty, err := k.capture(false)
-	if err != nil || c == nil {
+	if err != nil {
 		k.busy <- struct{}{}
 		return err
 	}
 	go func() {
-		err := k.complete(c, dirty)
-		switch {
-		case later(err):
-			k.unmade = dirty
-			k.pinch.Store(&err)
-		case err != nil:
+		if err := k.complete(c, dirty); err != nil {
 			k.err = err
 			k.core.Stop(err)
 			k.ring.stop()
@@ -188,41 +144,29 @@ func (k *keeper) begin() error {
 }
 
 // capture takes the committed state at one point of the journal: cursors first, together with their LSN, then segments, once they
-// have all records up to that LSN and none beyond. It returns no checkpoint if that has to be put off.
+// have all records up to that LSN and none beyond.
 func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
 	k.wanted.Store(false)
 	k.captured = k.journal.written.Load()
 	from := k.journal.marked()
 	cursors, applied := k.core.State.Capture()
-	for _, s := range k.unmade {
-		k.changed[s] = struct{}{}
-	}
-	k.unmade = nil
 	k.reap(applied)
-	if done, err := k.spilling(func() error { return k.upTo(applied) }); !done {
+	if err := k.all(applied); err != nil {
 		return nil, nil, err
 	}
-	dirty := slices.Collect(maps.Keys(k.changed))
+	dirty := make([]*segment.Segment, 0, len(k.changed))
+	for s := range k.changed {
+		if !s.Meta().Sealed {
+			if err := s.Align(); err != nil {
+				return nil, nil, err
+			}
+		}
+		dirty = append(dirty, s)
+	}
 	k.changed = map[*segment.Segment]struct{}{}
 	c := k.describe(cursors)
 	c.clean, c.applied, c.from, c.last = clean, applied, from, k.last
 	return c, dirty, nil
-}
-
-// upTo spills everything up to an LSN, and aligns what was appended to.
-func (k *keeper) upTo(applied frame.LSN) error {
-	if err := k.all(applied); err != nil {
-		return err
-	}
-	for s := range k.changed {
-		if s.Meta().Sealed {
-			continue
-		}
-		if err := s.Align(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // describe builds the checkpoint of what the catalog, the segments and cursors are now.

@@ -244,9 +244,8 @@ func durability(x *Entry) storage.Durability {
 	return storage.Written
 }
 
-// NoRoom returns the error of an append that found no room before its wait ended, or at once if there are no causes.
-func NoRoom(causes ...error) error {
-	cause := errors.Join(causes...)
+// NoRoom returns the error of an append that found no room before its wait ended, or at once if cause is nil.
+func NoRoom(cause error) error {
 	if cause == nil {
 		return storage.ErrFull
 	}

@@ -43,6 +43,14 @@ func (f *FS) Close() error {
 	return nil
 }
 
+// Exposed tells whether others may write in the directory below, if that knows.
+func (f *FS) Exposed() (bool, error) {
+	if below, ok := f.lower.(interface{ Exposed() (bool, error) }); ok {
+		return below.Exposed()
+	}
+	return false, nil
+}
+
 // at finds what name is. Errors are bare, but for those of the file system below.
 func (f *FS) at(name string) (*node, error) {
 	n := f.root
