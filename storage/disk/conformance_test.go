@@ -1,6 +1,8 @@
 package disk_test
 
 import (
+	"flag"
+	"strconv"
 	"testing"
 
 	"github.com/leatmq/leat/storage"
@@ -26,6 +28,7 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceOnMemfs is the suite with tiny files, in memory, and with crashes.
 func TestConformanceOnMemfs(t *testing.T) {
+	histories(t, sized(t, 40, 1000, 10_000), sized(t, 30, 50, 50))
 	seed := uint64(0)
 	storagetest.Test(t, func(tb testing.TB) storagetest.Harness {
 		fs := memfs.New()
@@ -39,4 +42,15 @@ func TestConformanceOnMemfs(t *testing.T) {
 			},
 		}
 	})
+}
+
+// histories sets how many histories rapid makes for the model test, and how long they are about, unless somebody repeats a failure.
+func histories(t *testing.T, checks, steps int) {
+	for name, n := range map[string]int{"rapid.checks": checks, "rapid.steps": steps} {
+		f := flag.Lookup(name)
+		if was := f.Value.String(); was == f.DefValue {
+			t.Cleanup(func() { f.Value.Set(was) })
+			f.Value.Set(strconv.Itoa(n))
+		}
+	}
 }

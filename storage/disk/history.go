@@ -184,7 +184,10 @@ func (h *history) OffsetAt(nanos int64) (int64, bool, error) {
 }
 
 func (h *history) offsetIn(l []*segment.Segment, nanos int64) (int64, bool, error) {
-	i := sort.Search(len(l), func(i int) bool { return l[i].Meta().MaxTime >= nanos })
+	i := sort.Search(len(l), func(i int) bool {
+		m := l[i].Meta()
+		return m.MaxTime >= nanos || m.Next == m.Base // the last one is empty for a moment
+	})
 	for _, s := range l[i:] {
 		offset, ok, err := s.OffsetAt(nanos)
 		if err != nil || ok {

@@ -1,6 +1,9 @@
 package mem_test
 
 import (
+	"flag"
+	"os"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +14,11 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	if loops := os.Getenv("LEAT_LOOPS"); loops == "ci" || loops == "full" {
+		histories(t, 1000, 50)
+	} else {
+		histories(t, 40, 30)
+	}
 	storagetest.Test(t, func(testing.TB) storagetest.Harness {
 		const small = 8 << 20
 		return storagetest.Harness{
@@ -56,4 +64,15 @@ func TestAppendsApplyPolicies(t *testing.T) {
 			t.Errorf("%d records are left, want 10; %+v", left(), w)
 		}
 	})
+}
+
+// histories sets how many histories rapid makes for the model test, and how long they are about, unless somebody repeats a failure.
+func histories(t *testing.T, checks, steps int) {
+	for name, n := range map[string]int{"rapid.checks": checks, "rapid.steps": steps} {
+		f := flag.Lookup(name)
+		if was := f.Value.String(); was == f.DefValue {
+			t.Cleanup(func() { f.Value.Set(was) })
+			f.Value.Set(strconv.Itoa(n))
+		}
+	}
 }

@@ -2,10 +2,9 @@ package storagetest
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/leatmq/leat/storage"
 	"pgregory.net/rapid"
@@ -29,7 +28,8 @@ func testModel(t *testing.T, s *suite) {
 		m.reopen(rt)
 		defer m.end()
 		actions := map[string]func(*rapid.T){
-			"topic": m.topic, "group": m.group, "append": m.append, "appendMany": m.append, "cursor": m.cursor, "read": m.read, "seek": m.seek, "": m.check,
+			"topic": m.topic, "group": m.group, "append": m.append, "appendMany": m.append, "cursor": m.cursor, "read": m.read, "seek": m.seek,
+			"trim": m.remove, "alter": m.alter, "delete topic": m.deleteTopic, "delete group": m.deleteGroup, "": m.check,
 		}
 		if !s.Volatile {
 			actions["reopen"] = m.reopen
@@ -47,7 +47,6 @@ type machine struct {
 	*suite
 	*model
 	store storage.Store
-	buf   []byte // read into, over and over
 }
 
 func (m *machine) end() {
@@ -63,34 +62,7 @@ func (m *machine) reopen(rt *rapid.T) {
 		rt.Fatalf("open: %v", err)
 	}
 	m.store = st
-}
-
-var policies = []storage.SyncPolicy{storage.SyncAlways, storage.SyncOS, storage.SyncInterval(time.Hour)}
-
-func (m *machine) topic(rt *rapid.T) {
-	if len(m.topics) == 5 {
-		rt.Skip("enough topics")
-	}
-	spec := storage.TopicSpec{
-		Name: fmt.Sprint("t", len(m.topics)), Partitions: rapid.IntRange(1, 3).Draw(rt, "partitions"),
-		Strategy: storage.Strategy{Sync: rapid.SampledFrom(policies).Draw(rt, "sync")},
-	}
-	topic, err := m.store.CreateTopic(m.Context(), spec)
-	if err != nil {
-		rt.Fatalf("create topic: %v", err)
-	}
-	m.addTopic(topic)
-}
-
-func (m *machine) group(rt *rapid.T) {
-	if len(m.groups) == 4 {
-		rt.Skip("enough groups")
-	}
-	g, err := m.store.CreateGroup(m.Context(), fmt.Sprint("g", len(m.groups)))
-	if err != nil {
-		rt.Fatalf("create group: %v", err)
-	}
-	m.addGroup(g)
+	m.forget()
 }
 
 // partition draws one of those that there are.
@@ -129,16 +101,17 @@ func (m *machine) cursor(rt *rapid.T) {
 	if len(m.groups) == 0 {
 		rt.Skip("no groups")
 	}
-	m.commit(rt, &storage.Entry{Cursors: []storage.Cursor{m.draw(rt)}})
+	m.commit(rt, &storage.Entry{Cursors: []storage.Cursor{m.draw(rt), m.draw(rt)}})
 }
 
 // draw makes a cursor from the model's records.
 func (m *machine) draw(rt *rapid.T) storage.Cursor {
-	p := m.partition(rt)
-	c := storage.Cursor{Group: rapid.SampledFrom(m.groups).Draw(rt, "group").ID, Partition: p}
-	rs := m.partitions[p]
+	id := m.partition(rt)
+	c := storage.Cursor{Group: rapid.SampledFrom(m.groups).Draw(rt, "group").ID, Partition: id}
+	p := m.partitions[id]
+	rs := p.records
 	n := rapid.IntRange(0, len(rs)).Draw(rt, "done")
-	c.Passed = int64(n)
+	c.Passed, c.Floor = int64(p.removed+n), p.first
 	if n < len(rs) {
 		c.Floor = rs[n].Offset
 		c.Failed = []storage.Failure{{Offset: c.Floor, Attempts: rapid.Uint32().Draw(rt, "attempts"), Due: rapid.Int64().Draw(rt, "due")}}
@@ -152,10 +125,33 @@ func (m *machine) draw(rt *rapid.T) storage.Cursor {
 	return c
 }
 
+// commit appends e. What is in memory only must not be together with what is durable.
 func (m *machine) commit(rt *rapid.T, e *storage.Entry) {
+	inMemory, durable := 0, 0
+	for _, b := range e.Batches {
+		if m.volatile(b.Partition) {
+			inMemory++
+		} else {
+			durable++
+		}
+	}
+	for _, c := range e.Cursors {
+		if !m.volatile(c.Partition) {
+			durable++
+		}
+	}
 	d, err := m.store.Append(m.Context(), e)
+	if inMemory > 0 && durable > 0 {
+		if !errors.Is(err, storage.ErrMixedDurability) {
+			rt.Fatalf("an entry with %d batches in memory and %d batches and cursors that are durable: %v", inMemory, durable, err)
+		}
+		return
+	}
 	if err != nil {
 		rt.Fatalf("append: %v", err)
+	}
+	if durable > 0 == (d == storage.InMemory) && !m.Volatile {
+		rt.Fatalf("an entry with %d batches and cursors that are durable: durability %d", durable, d)
 	}
 	if err := m.add(e, d); err != nil {
 		rt.Fatal(err)
@@ -164,77 +160,79 @@ func (m *machine) commit(rt *rapid.T, e *storage.Entry) {
 
 // read compares a read from anywhere, of any size.
 func (m *machine) read(rt *rapid.T) {
-	p := m.partition(rt)
-	want := m.partitions[p]
-	from := int64(0)
+	id := m.partition(rt)
+	p := m.partitions[id]
+	want, from := p.records, int64(0)
 	if len(want) > 0 {
 		from = rapid.SampledFrom(want).Draw(rt, "from").Offset + rapid.Int64Range(-1, 1).Draw(rt, "about")
 	}
 	size := rapid.IntRange(0, 40_000).Draw(rt, "bytes")
-	read := func() ([]storage.Record, int64, error) { return m.store.Read(nil, p, from, size) }
-	if rapid.Bool().Draw(rt, "borrowed") {
-		read = func() ([]storage.Record, int64, error) { return m.store.ReadInto(nil, &m.buf, p, from, size) }
-	}
-	got, next, err := read()
+	got, next, err := m.store.Read(nil, id, from, size)
 	if err != nil {
 		rt.Fatalf("read: %v", err)
 	}
-	at, _ := slices.BinarySearchFunc(want, from, func(r storage.Record, o int64) int { return int(r.Offset - o) })
+	at, _ := p.at(from)
 	if at < len(want) && len(got) == 0 || len(got) > len(want)-at {
-		rt.Fatalf("partition %d from %d: read %d records, there are %d", p, from, len(got), len(want)-at)
+		rt.Fatalf("partition %d from %d: read %d records, there are %d", id, from, len(got), len(want)-at)
 	}
 	if len(got) > 0 && next != got[len(got)-1].Offset+1 && at+len(got) < len(want) && next > want[at+len(got)].Offset {
-		rt.Fatalf("partition %d from %d: next %d passes over %d", p, from, next, want[at+len(got)].Offset)
+		rt.Fatalf("partition %d from %d: next %d passes over %d", id, from, next, want[at+len(got)].Offset)
 	}
 	if err := sameRecords(got, want[at:at+len(got)]); err != nil {
-		rt.Fatalf("partition %d from %d: %v", p, from, err)
+		rt.Fatalf("partition %d from %d: %v", id, from, err)
 	}
 }
 
 // seek compares the look-ups.
 func (m *machine) seek(rt *rapid.T) {
-	p := m.partition(rt)
-	b, err := m.store.Bounds(p)
-	rs := m.partitions[p]
-	if err != nil || b.Records != int64(len(rs)) || b.Next < m.next[p] {
-		rt.Fatalf("partition %d: bounds %+v, %v; want %d records below at least %d", p, b, err, len(rs), m.next[p])
+	id := m.partition(rt)
+	p := m.partitions[id]
+	rs := p.records
+	if b, err := m.store.Bounds(id); err != nil || b.Next < m.next[id] {
+		rt.Fatalf("partition %d: bounds %+v, %v; want an end of at least %d", id, b, err, m.next[id])
 	}
 	if len(rs) == 0 {
 		return
 	}
 	i := rapid.IntRange(0, len(rs)-1).Draw(rt, "record")
-	if n, err := m.store.Ordinal(p, rs[i].Offset); err != nil || n != int64(i) {
-		rt.Fatalf("partition %d: ordinal of %d is %d, %v; want %d", p, rs[i].Offset, n, err, i)
+	if n, err := m.store.Ordinal(id, rs[i].Offset); err != nil || n != int64(p.removed+i) {
+		rt.Fatalf("partition %d: ordinal of %d is %d, %v; want %d", id, rs[i].Offset, n, err, p.removed+i)
 	}
 	first := slices.IndexFunc(rs, func(r storage.Record) bool { return !r.Appended.Before(rs[i].Appended) })
-	if o, err := m.store.OffsetAt(p, rs[i].Appended); err != nil || o != rs[first].Offset {
-		rt.Fatalf("partition %d: offset at %v is %d, %v; want %d", p, rs[i].Appended, o, err, rs[first].Offset)
+	if o, err := m.store.OffsetAt(id, rs[i].Appended); err != nil || o != rs[first].Offset {
+		rt.Fatalf("partition %d: offset at %v is %d, %v; want %d", id, rs[i].Appended, o, err, rs[first].Offset)
 	}
 }
 
-// check runs after every action.
+// check runs after every action. Cleanup may come at any time in the background, and comes at the latest now.
 func (m *machine) check(rt *rapid.T) {
+	if err := m.store.Clean(m.Context()); err != nil {
+		rt.Fatalf("clean: %v", err)
+	}
+	m.clean()
 	if err := m.differs(m.store); err != nil {
 		rt.Fatal(err)
 	}
 }
 
-// crash takes away the store. What is there afterwards must be all entries up to some one, and no fewer than were synced.
+// crash takes away the store. What is there afterwards must be all changes up to some one, and no fewer than were synced.
 func (m *machine) crash(rt *rapid.T) {
 	m.Crash()
 	_ = m.store.Close(context.Background()) // it can do nothing any more, but its goroutines must end
+	m.store = nil
 	st, err := m.Open()
 	if err != nil {
 		rt.Fatalf("open: %v", err)
 	}
 	m.store = st
+	m.forget()
 	var why error
-	for n := len(m.entries); n >= m.synced; n-- {
+	for n := len(m.changes); n >= m.synced; n-- {
 		m.cut(n)
 		if why = m.differs(st); why == nil {
 			m.synced = n
 			return
 		}
 	}
-	rt.Fatalf("the store is as it was after none of the entries from the %dth on; after that one: %v", m.synced, why)
+	rt.Fatalf("the store is as it was after none of the changes from the %dth on; after that one: %v", m.synced, why)
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/leatmq/leat/storage"
@@ -40,11 +41,7 @@ func (s *Sweep) Plan(c *Core, holdings func(*Partition) []Holding) (cuts []Cut, 
 			if at, ok := due[p]; ok {
 				s.due[p] = at
 			}
-			var hs []Holding
-			if holdings != nil {
-				hs = holdings(p)
-			}
-			first, e := s.first(c, p, policy, p.holdings(hs), floors)
+			first, e := s.first(c, p, policy, p.allHoldings(holdings), floors)
 			err = errors.Join(err, e)
 			if first > p.bounds().First {
 				cuts = append(cuts, Cut{p, first})
@@ -154,6 +151,27 @@ func (s *Sweep) age(newest int64) time.Duration {
 
 // pieces bounds into how many holdings the records in memory are divided, about.
 const pieces = 128
+
+// allHoldings describes all of p. What moves from memory to a file meanwhile might be seen in neither, so it looks again until nothing has.
+func (p *Partition) allHoldings(files func(*Partition) []Holding) []Holding {
+	if files == nil {
+		return p.holdings(nil)
+	}
+	for hs := files(p); ; {
+		all, now := p.holdings(slices.Clip(hs)), files(p)
+		if endOf(now) == endOf(hs) {
+			return all
+		}
+		hs = now
+	}
+}
+
+func endOf(hs []Holding) int64 {
+	if len(hs) == 0 {
+		return 0
+	}
+	return hs[len(hs)-1].Next
+}
 
 // holdings appends to what is in files what is in memory only, in pieces.
 func (p *Partition) holdings(files []Holding) []Holding {
