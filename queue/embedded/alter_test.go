@@ -152,9 +152,7 @@ func TestAlterTopic(t *testing.T) {
 		}
 		wantFaults(t, "more partitions", e.AlterTopic(ctx, "t", queue.TopicConfig{Partitions: 3}, s), "Partitions")
 		wantFaults(t, "a durability", e.AlterTopic(ctx, "t", queue.TopicConfig{Durability: queue.OS}, s), "Durability")
-		if _, ok := e.engine.features[queue.CanStoreInMemory]; ok {
-			wantFaults(t, "to memory", e.AlterTopic(ctx, "t", queue.TopicConfig{}, storage.Strategy{Level: storage.MemoryOnly}), "Strategy.Level")
-		}
+		wantFaults(t, "to memory", e.AlterTopic(ctx, "t", queue.TopicConfig{}, storage.Strategy{Level: storage.MemoryOnly}), "Strategy.Level")
 		s.Compression.BlockBytes = 1
 		wantFaults(t, "a strategy that cannot be", e.AlterTopic(ctx, "t", queue.TopicConfig{}, s), "Strategy.Compression")
 		wantError(t, "no topic", e.AlterTopic(ctx, "u", queue.TopicConfig{}, storage.Strategy{}), queue.ErrNotFound)

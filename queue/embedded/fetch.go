@@ -12,11 +12,8 @@ func (f *feed) fetch(m *member) {
 	p.unread, p.reading = false, true // before the read: what is stored during it is news again
 	from, epoch, buffer := p.window.Next(), p.epoch, g.buffer()
 	g.mu.Unlock()
-	got, err := g.engine.read(buffer, p.id, from)
+	got, err := p.read(m, buffer, from, epoch)
 	g.mu.Lock()
-	if err == nil && got.first > from && epoch == p.epoch {
-		err = p.skip(m, got.first)
-	}
 	switch {
 	case err != nil && epoch == p.epoch:
 		p.breakOff(m, err)
@@ -45,35 +42,35 @@ func (f *feed) fetch(m *member) {
 type piece struct {
 	records []storage.Record
 	next    int64
-	first   int64 // of the partition: above from if what was there is gone
 	more    bool
 	total   int64 // records ever stored, the last of these included, if there are no more
 }
 
-// read reads from an offset on. If there was something that has been removed, it says so, and reads what is behind it.
-func (e *engine) read(dst []storage.Record, p storage.PartitionID, from int64) (piece, error) {
+// read reads from an offset on, behind what is not there any more, of which it tells m. It is called without g.mu.
+func (p *partition) read(m *member, dst []storage.Record, from int64, epoch int) (piece, error) {
+	e := p.group.engine
 	for {
-		b, err := e.store.Bounds(p) // before the read, so that it counts nothing that the read does not see
+		b, err := e.store.Bounds(p.id) // before the read, so that it counts nothing that the read does not see
+		if err == nil && b.First > from {
+			if from, err = p.skip(m, epoch); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return piece{records: dst}, err
 		}
-		start := max(from, b.First)
-		rs, next, err := e.store.Read(dst, p, start, readBytes)
+		rs, next, err := e.store.Read(dst, p.id, from, readBytes)
 		if err != nil {
 			return piece{records: rs}, err
 		}
-		got := piece{records: rs, next: next, first: b.First, more: len(rs) > 0 && next < b.Next, total: b.Records}
-		if len(rs) == 0 || rs[0].Offset > start {
-			again, err := e.store.Bounds(p)
-			if err != nil {
-				return piece{records: rs}, err
-			}
-			if again.First > start { // it was removed meanwhile
+		if len(rs) == 0 || rs[0].Offset > from {
+			if again, err := e.store.Bounds(p.id); err != nil || again.First > from { // it was removed meanwhile
 				clear(rs)
 				dst = rs[:0]
 				continue
 			}
 		}
+		got := piece{records: rs, next: next, more: len(rs) > 0 && next < b.Next, total: b.Records}
 		for i := len(rs) - 1; i >= 0 && rs[i].Offset >= b.Next; i-- {
 			got.total++ // stored since
 		}

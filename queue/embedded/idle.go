@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/queue"
-	"github.com/leatmq/leat/queue/internal/frontier"
 	"github.com/leatmq/leat/storage"
 )
 
@@ -116,8 +115,8 @@ type backlog struct{ lag, ready, inFlight, waiting int64 }
 func (g *group) backlog() backlog {
 	var b backlog
 	if g.known == nil {
-		for i := range g.before() {
-			b.lag += g.engine.lagOf(&g.dormant[i])
+		for _, c := range g.before() {
+			b.lag += g.engine.lag(c.Partition, c.Floor, c.Passed, 0, ranges(c.Done))
 		}
 	}
 	for _, p := range g.active {
@@ -131,29 +130,10 @@ func (g *group) backlog() backlog {
 	return b
 }
 
-// lag counts what the group is not done with, removed records not counted.
+// lag counts what the group is not done with.
 func (p *partition) lag() int64 {
-	e := p.group.engine
-	b, err := e.store.Bounds(p.id)
-	if err != nil {
-		return 0 // the store is closed, or the topic deleted
-	}
 	w := &p.window
-	gone := e.removed(p.id, b.First, w.Next(), w.Passed(), w.Open(), w.Ahead())
-	return max(0, b.Records-w.Passed()-gone)
-}
-
-// lagOf is lag of a cursor that nobody has taken up.
-func (e *engine) lagOf(c *storage.Cursor) int64 {
-	b, err := e.store.Bounds(c.Partition)
-	if err != nil {
-		return 0
-	}
-	var done []frontier.Range
-	if b.First > c.Floor {
-		done = ranges(c.Done)
-	}
-	return max(0, b.Records-c.Passed-e.removed(c.Partition, b.First, c.Floor, c.Passed, 0, done))
+	return p.group.engine.lag(p.id, w.Next(), w.Passed(), w.Open(), w.Ahead())
 }
 
 // before returns the cursors of a group that nobody joined in this process.

@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"slices"
+
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/queue/internal/frontier"
 	"github.com/leatmq/leat/storage"
@@ -9,23 +11,43 @@ import (
 // Records are removed while groups have them before them: by age or size, by key, by an operator who skips what is damaged. What was read already is handed
 // out all the same. The rest is counted here, by ordinals, since offsets have gaps.
 
-// skip goes on at first, below which records are gone, and tells m how many the group had not done. It is called with g.mu held and
-// returns with it held; meanwhile it is not. p is being read, so that nobody else moves window.Next.
-func (p *partition) skip(m *member, first int64) error {
-	g, from, epoch := p.group, p.window.Next(), p.epoch
-	ahead := append([]frontier.Range(nil), p.window.Ahead()...)
-	g.mu.Unlock()
-	below, err := g.engine.below(p.id, first, ahead)
+// skip passes over what is gone at the front of what is to be read, tells m how much the group had not done of it, and returns where to go on. p is being
+// read, so that nobody else moves window.Next. It is called without g.mu.
+func (p *partition) skip(m *member, epoch int) (next int64, err error) {
+	g := p.group
 	g.mu.Lock()
-	if err != nil || epoch != p.epoch {
-		return err
+	from, ahead := p.window.Next(), slices.Clone(p.window.Ahead())
+	g.mu.Unlock()
+	b, below, err := g.engine.removed(p.id, from, ahead)
+	if err != nil {
+		return from, err
 	}
-	n := max(0, below-p.window.Passed()-p.window.Open())
-	p.window.Skip(first, n)
-	p.sure = first
-	p.touch()
-	p.miss(m, from, first, n)
-	return nil
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if epoch == p.epoch {
+		n := max(0, below-p.window.Passed()-p.window.Open())
+		p.window.Skip(b.First, n)
+		p.sure = b.First
+		p.touch()
+		p.miss(m, from, b.First, n)
+	}
+	return max(from, b.First), nil
+}
+
+// removed returns the bounds of a partition and, if the first record is above next, how many records were ever below it, together with those above it
+// that are done: of one moment, though records are removed all the time.
+func (e *engine) removed(p storage.PartitionID, next int64, done []frontier.Range) (b storage.Bounds, below int64, err error) {
+	b, err = e.store.Bounds(p)
+	for err == nil && b.First > next {
+		if below, err = e.below(p, b.First, done); err != nil {
+			break
+		}
+		first := b.First
+		if b, err = e.store.Bounds(p); b.First == first {
+			break
+		}
+	}
+	return b, below, err
 }
 
 // below counts the records below first and those that are done above it.
@@ -93,15 +115,16 @@ func (p *partition) miss(m *member, from, to, n int64) {
 	g.mu.Lock()
 }
 
-// removed counts what is gone of a partition and was neither done nor read by a group that would go on at next: with passed and open of
-// its window, and done above it.
-func (e *engine) removed(p storage.PartitionID, first, next, passed, open int64, done []frontier.Range) int64 {
-	if first <= next {
-		return 0
-	}
-	below, err := e.below(p, first, done)
+// lag counts what a group is not done with, removed records not counted: with passed and open of its window, which goes on at next, and what is
+// done above it.
+func (e *engine) lag(p storage.PartitionID, next, passed, open int64, done []frontier.Range) int64 {
+	b, below, err := e.removed(p, next, done)
 	if err != nil {
-		return 0 // whoever reads finds out
+		return 0 // the store is closed, or the topic deleted
 	}
-	return max(0, below-passed-open)
+	gone := int64(0)
+	if b.First > next {
+		gone = max(0, below-passed-open)
+	}
+	return max(0, b.Records-passed-gone)
 }

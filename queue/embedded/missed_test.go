@@ -301,7 +301,7 @@ func TestMissedWhileReading(t *testing.T) {
 		if got := m.drain(); len(got) != 3 {
 			t.Errorf("%d messages, want 3", len(got))
 		}
-		wantTold(t, m, "missed 7 from 0 to 7 of t/0")
+		wantTold(t, m, "missed 4 from 0 to 4 of t/0", "missed 3 from 4 to 7 of t/0")
 		wantIdle(t, b)
 	})
 }
