@@ -21,6 +21,17 @@ func (e *Engine) disk() (*disk.Store, error) {
 	return s, nil
 }
 
+// Verify reads everything that counts from the disk, at most so many bytes a second, and names each damage with its file, bytes and offsets. Everything
+// goes on meanwhile; it also works on what was opened to be read. Damage is in the report, and no error. See the method of disk.Store.
+func (e *Engine) Verify(ctx context.Context, o disk.VerifyOptions) (disk.VerifyReport, error) {
+	s, err := e.disk()
+	if err != nil {
+		return disk.VerifyReport{}, err
+	}
+	r, err := s.Verify(ctx, o)
+	return r, translate(err)
+}
+
 // Damaged lists the messages that are known to be lost, by partition. What is damaged and was not read yet is not among them: Verify looks for it.
 func (e *Engine) Damaged() ([]*storage.DamageError, error) {
 	s, err := e.disk()

@@ -97,6 +97,10 @@ func TestDamageOnDisk(t *testing.T) {
 					t.Error("Read:", err)
 				}
 			}
+			v, err := From(b).Verify(ctx, disk.VerifyOptions{})
+			if err != nil || len(v.Damage) != 1 || v.Damage[0].Partition != damage.Partition || v.Damage[0].First != damage.First || v.Damage[0].Next != damage.Next {
+				t.Errorf("Verify: %+v, %v; want what the group was told of, %v", v, err, damage)
+			}
 			lost := int(damage.Next - damage.First)
 			if mend {
 				lost = 0
@@ -136,6 +140,8 @@ func TestMendNeedsADirectory(t *testing.T) {
 	wantRefused(t, "Skip", e.Skip(t.Context(), &storage.DamageError{}))
 	_, err := e.Mend(t.Context(), "", disk.MendOptions{})
 	wantRefused(t, "Mend", err)
+	_, err = e.Verify(t.Context(), disk.VerifyOptions{})
+	wantRefused(t, "Verify", err)
 	_, err = e.Damaged()
 	wantRefused(t, "Damaged", err)
 }

@@ -20,6 +20,9 @@ type Options struct {
 	// StorageEvents is called with what an operator may want to know of the store as it happens: a disk that is full, damage, work in the
 	// background that failed. It must not block. nil: nobody wants to.
 	StorageEvents func(storage.Event)
+	// Disk is what else there is to say about a directory, such as how often it is verified in the background. Its MemoryBytes and Events are those above unless
+	// they are set here.
+	Disk disk.Options
 }
 
 // Open opens the queue in the directory dir, which is made if it is not there. One process at a time holds it; a second Open is an error
@@ -44,7 +47,14 @@ func OpenReadOnly(dir string, o Options) (*queue.Broker, error) {
 }
 
 func (o Options) disk() disk.Options {
-	return disk.Options{MemoryBytes: o.MemoryBytes, Events: o.StorageEvents}
+	d := o.Disk
+	if d.MemoryBytes == 0 {
+		d.MemoryBytes = o.MemoryBytes
+	}
+	if d.Events == nil {
+		d.Events = o.StorageEvents
+	}
+	return d
 }
 
 // InMemory opens an empty queue in memory, in microseconds and with the same semantics, for unit tests and for data that may be lost

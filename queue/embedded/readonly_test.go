@@ -8,6 +8,7 @@ import (
 
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/disk"
 )
 
 // TestOpenReadOnly: everything can be looked at, by several at once, and nothing changed.
@@ -56,6 +57,9 @@ func TestOpenReadOnly(t *testing.T) {
 		wantRefused(t, "EnsureTopic", b.EnsureTopic(t.Context(), "new", queue.TopicConfig{}))
 		if err := b.EnsureTopic(t.Context(), "t", queue.TopicConfig{Partitions: 2}); err != nil {
 			t.Error("EnsureTopic of what is there:", err)
+		}
+		if r, err := From(b).Verify(t.Context(), disk.VerifyOptions{}); err != nil || len(r.Damage) != 0 || r.Bytes == 0 {
+			t.Errorf("Verify: %+v, %v", r, err)
 		}
 		nothing := func(context.Context, *queue.Delivery) error { return nil }
 		wantRefused(t, "Consume", b.Consume(t.Context(), queue.Group{Name: "g", Topics: []string{"t"}}, nothing))
