@@ -297,7 +297,8 @@ func (c *checkpoint) write(f vfs.File) error {
 		return err
 	}
 	if need := sector + 2*int64(len(rest)); size < need {
-		if err := zero(f, size, max(need+need/2, minCheckpoint)); err != nil {
+		err := zero(f, size, max(need+need/2, minCheckpoint))
+		if err != nil && (!vfs.NoSpace(err) || size < sector+int64(len(rest))) { // without space, what there is will do as long as it does
 			return err
 		}
 	}
@@ -305,12 +306,12 @@ func (c *checkpoint) write(f vfs.File) error {
 		return err
 	}
 	if err := f.SyncData(); err != nil {
-		return err
+		return vfs.SyncFailed(err)
 	}
 	if _, err := f.WriteAt(header, 0); err != nil {
 		return err
 	}
-	return f.SyncData()
+	return vfs.SyncFailed(f.SyncData())
 }
 
 const minCheckpoint = 64 << 10

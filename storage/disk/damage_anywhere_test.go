@@ -32,7 +32,7 @@ func TestDamageAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, rng := newTally(), newRand(4, 10)
-	for i := range sized(t, 150, 1000, 5000) {
+	for i := range sized(t, 150, 2000, 20000) {
 		im, what := unclean.Clone(memfs.Everything, 1), "killed"
 		if i%2 == 0 {
 			im, what = fs.Clone(memfs.SyncedOnly, 1), "closed"

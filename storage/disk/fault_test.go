@@ -22,18 +22,39 @@ type failure struct {
 	name  string
 	fault errfs.Fault
 	sync  memfs.SyncFailure // for the sync models: what becomes of the data
+	full  bool              // from then on there is no space: nothing fails that needs none
 }
 
-var anyChange = []vfs.Kind{vfs.OpCreate, vfs.OpMkdir, vfs.OpRename, vfs.OpRemove, vfs.OpSyncDir, vfs.OpWrite, vfs.OpTruncate, vfs.OpSyncData}
+// err is what the operations fail with.
+func (f *failure) err() error {
+	switch {
+	case f.full:
+		return syscall.ENOSPC
+	case f.fault.Err == nil:
+		return syscall.EIO
+	}
+	return f.fault.Err
+}
+
+var anyChange = []vfs.Kind{vfs.OpCreate, vfs.OpMkdir, vfs.OpRename, vfs.OpRemove, vfs.OpSyncDir, vfs.OpWrite, vfs.OpTruncate, vfs.OpAllocate, vfs.OpSyncData}
+
+var (
+	anyOpen = []vfs.Kind{vfs.OpOpen, vfs.OpCreate, vfs.OpList, vfs.OpSyncDir, vfs.OpLock} // what takes a descriptor
+	anyName = []vfs.Kind{vfs.OpOpen, vfs.OpCreate, vfs.OpMkdir, vfs.OpRename, vfs.OpRemove, vfs.OpList}
+)
 
 // failures are tried on every operation in turn.
 var failures = []failure{
 	{name: "EIO once", fault: errfs.Fault{Err: syscall.EIO}},
 	{name: "EIO for ever", fault: errfs.Fault{Err: syscall.EIO, Always: true}},
 	{name: "ENOSPC once", fault: errfs.Fault{Kinds: anyChange, Err: syscall.ENOSPC}},
-	{name: "ENOSPC for ever", fault: errfs.Fault{Kinds: anyChange, Err: syscall.ENOSPC, Always: true}},
+	{name: "disk full", fault: errfs.Fault{Kinds: anyChange}, full: true},
 	{name: "short write once", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpWrite}, Err: syscall.ENOSPC, Short: true}},
-	{name: "short writes for ever", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpWrite}, Err: syscall.ENOSPC, Short: true, Always: true}},
+	{name: "short writes for ever", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpWrite}, Err: syscall.EIO, Short: true, Always: true}},
+	{name: "EROFS for ever", fault: errfs.Fault{Kinds: anyChange, Err: syscall.EROFS, Always: true}},
+	{name: "EMFILE once", fault: errfs.Fault{Kinds: anyOpen, Err: syscall.EMFILE}},
+	{name: "EACCES once", fault: errfs.Fault{Kinds: anyName, Err: syscall.EACCES}},
+	{name: "EINTR once", fault: errfs.Fault{Err: syscall.EINTR}},
 	{name: "sync drops the pages", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpSyncData}}, sync: memfs.PagesDropped},
 	{name: "sync takes the cache back", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpSyncData}}, sync: memfs.CacheReverts},
 	{name: "sync fails once", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpSyncData}}, sync: memfs.StaysDirty},
@@ -42,7 +63,7 @@ var failures = []failure{
 // TestFault has the k-th operation of a script fail, for every k until none is left to fail, once and for ever, and looks at the
 // store before and after it is opened again, with and without a loss of power in between.
 func TestFault(t *testing.T) {
-	f := &faults{tally: newTally(), stride: sized(t, 9, 3, 1)}
+	f := &faults{tally: newTally(), stride: sized(t, 12, 3, 1)}
 	scripts := sized(t, 1, 3, 6)
 	t.Run("scripts", func(t *testing.T) {
 		for seed := range uint64(scripts) {
@@ -54,9 +75,9 @@ func TestFault(t *testing.T) {
 			}
 		}
 	})
-	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown",
-		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"))
-	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "spills", "checkpoints")
+	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown, %d stores full",
+		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"), f.get("full"))
+	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "full", "spills", "checkpoints")
 }
 
 type faults struct {
@@ -85,13 +106,16 @@ func (f *faults) run(how failure, seed uint64, k int) bool {
 	fault.Nth = k
 	fault.Before = func(vfs.Op) {
 		inner.FailSync(how.sync)
+		if how.full {
+			inner.FillUp()
+		}
 		soon.armed.Store(true)
 	}
 	fs := errfs.New(inner, fault)
 	where := fmt.Sprintf("%s, seed %d, k %d", how.name, seed, k)
 	st, err := open(fs)
 	for life := uint64(0); err == nil && life < 2; life++ {
-		f.life(st, h, seed<<8|life, where)
+		f.life(st, h, &how, seed<<8|life, where)
 		f.stats(st.Stats())
 		f.closed(st, fs, where)
 		if fs.Injected() > 0 {
@@ -111,9 +135,11 @@ func (f *faults) run(how failure, seed uint64, k int) bool {
 		f.count("refused opens", 1)
 	}
 	inner.OnOp(nil)
+	inner.SetCapacity(-1)
 	where += fmt.Sprint(", ", fs.Hits()[0])
 	if soon.fs != nil {
 		f.count("cut soon", 1)
+		soon.fs.SetCapacity(-1)
 		f.check(soon.fs, soon.history, storagetest.PowerLost, seed, where+fmt.Sprintf(", %v %d changes later", soon.mode, soon.at), nil)
 	}
 	died := storagetest.Died
@@ -153,7 +179,7 @@ func (f *faults) cutLater(fs *memfs.FS, h *storagetest.History, rng *rand.Rand) 
 }
 
 // life runs a part of the script, and looks at what a store that stopped still does.
-func (f *faults) life(st *disk.Store, h *storagetest.History, seed uint64, where string) {
+func (f *faults) life(st *disk.Store, h *storagetest.History, how *failure, seed uint64, where string) {
 	err := run(st, h, seed, 35)
 	if violation(err) {
 		f.wrong("%s: %v", where, err)
@@ -161,6 +187,9 @@ func (f *faults) life(st *disk.Store, h *storagetest.History, seed uint64, where
 	if st.StopCause() == nil {
 		if errors.Is(err, storage.ErrIndeterminate) {
 			f.wrong("%s: the store goes on after an unknown outcome: %v", where, err)
+		}
+		if errors.Is(err, storage.ErrNoSpace) {
+			f.full(st, h, err, where)
 		}
 		return
 	}
@@ -170,7 +199,7 @@ func (f *faults) life(st *disk.Store, h *storagetest.History, seed uint64, where
 		f.count("unknown", 1)
 	}
 	var stopped *storage.StoppedError
-	if cause := st.StopCause(); !errors.As(cause, &stopped) || !errors.Is(cause, syscall.EIO) && !errors.Is(cause, syscall.ENOSPC) {
+	if cause := st.StopCause(); !errors.As(cause, &stopped) || !errors.Is(cause, how.err()) {
 		f.wrong("%s: stopped because of %v", where, cause)
 	}
 	for _, t := range st.Topics() {
@@ -183,13 +212,25 @@ func (f *faults) life(st *disk.Store, h *storagetest.History, seed uint64, where
 			f.wrong("%s: %v", where, bad)
 		}
 		for i := range t.Partitions {
-			f.reads(st, h, t.Partition(i), where)
+			f.reads(st, h, how, t.Partition(i), where)
 		}
 	}
 }
 
+// full looks at a store that found no space: it refuses records, with errors that say so, and takes what has none.
+func (f *faults) full(st *disk.Store, h *storagetest.History, err error, where string) {
+	f.count("full", 1)
+	if !errors.Is(err, storage.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
+		f.wrong("%s: refused for want of space with %v", where, err)
+	}
+	_, err = h.CreateGroup(func(n string) (storage.Group, error) { return st.CreateGroup(context.Background(), n) }, "while full")
+	if err != nil && st.StopCause() == nil {
+		f.wrong("%s: a group cannot be made on a full disk: %v", where, err)
+	}
+}
+
 // reads checks that what was committed can be read from a store that stopped.
-func (f *faults) reads(st *disk.Store, h *storagetest.History, p storage.PartitionID, where string) {
+func (f *faults) reads(st *disk.Store, h *storagetest.History, how *failure, p storage.PartitionID, where string) {
 	b, err := st.Bounds(p)
 	if err != nil {
 		f.wrong("%s: bounds of a stopped store: %v", where, err)
@@ -204,7 +245,7 @@ func (f *faults) reads(st *disk.Store, h *storagetest.History, p storage.Partiti
 	switch {
 	case err == nil && int64(len(rs)) != b.Records-trimmed:
 		f.wrong("%s: partition %d of a stopped store: read %d of %d records", where, p, len(rs), b.Records-trimmed)
-	case err != nil && !errors.Is(err, syscall.EIO): // a disk that fails for ever fails reads, too
+	case err != nil && !errors.Is(err, how.err()): // a disk that fails for ever fails reads, too
 		f.wrong("%s: partition %d of a stopped store: %v", where, p, err)
 	}
 	if bad := h.Saw(p, rs); bad != nil {

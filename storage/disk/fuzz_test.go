@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
-	"runtime"
+	"reflect"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/leatmq/leat/storage"
@@ -16,13 +17,17 @@ import (
 // allocates fails if f allocates more than factor bytes for each of n, and a constant for what else the process does.
 func allocates(t *testing.T, n, factor int, f func()) {
 	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	before := allocated()
 	f()
-	runtime.ReadMemStats(&after)
-	if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(n*factor+(4<<20)); got > limit {
+	if got, limit := allocated()-before, uint64(n*factor+(4<<20)); got > limit {
 		t.Fatalf("%d bytes allocated for an input of %d, at most %d are due", got, n, limit)
 	}
+}
+
+func allocated() uint64 {
+	sample := [1]metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample[:])
+	return sample[0].Value.Uint64()
 }
 
 // sample is a checkpoint with something in each of its fields.
@@ -122,5 +127,23 @@ func FuzzSlot(f *testing.F) {
 		if again, ok, err := decodeSlot(u.encode(id), id); !ok || err != nil || again != u {
 			t.Fatalf("encoded again: got %+v, %v, %v, want %+v", again, ok, err, u)
 		}
+	})
+}
+
+// FuzzSwap reads arbitrary bytes as the body of a swap.
+func FuzzSwap(f *testing.F) {
+	meta := segment.Meta{File: 1, Next: 10, Count: 10, MinTime: 5, MaxTime: 9, Length: 8192, LastLSN: frame.At(2, 9), Sealed: true}
+	f.Add((&swap{old: []uint64{1, 2}, by: []segment.Meta{meta}}).encode())
+	f.Add([]byte{2})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		allocates(t, len(body), 200, func() {
+			s, err := decodeSwap(body)
+			if err != nil {
+				return
+			}
+			if again, err := decodeSwap(s.encode()); err != nil || !reflect.DeepEqual(again, s) {
+				t.Fatalf("encoded again: got %+v, %v, want %+v", again, err, s)
+			}
+		})
 	})
 }

@@ -17,6 +17,7 @@ type janitor struct {
 	works    *works
 	want     func()          // asks for a checkpoint
 	hurried  func() bool     // the disk is full: no pace
+	freed    func()          // is told that files are gone
 	rest     time.Duration   // Tuning.UnlinkPause
 	stopped  <-chan struct{} // closed when nothing more is to be written
 	failed   func(work string, err error)
@@ -130,6 +131,9 @@ func (j *janitor) partition(p storage.PartitionID, ds []doomed) (n int, bytes in
 		}
 	}
 	j.graves.removed(gone)
+	if len(gone) > 0 {
+		j.freed()
+	}
 	j.works.done(unlinkWork, int64(len(gone)), bytes)
 	return len(gone), bytes, err
 }

@@ -37,16 +37,16 @@ type journal struct {
 	block     *core.Block
 	blocks    []*core.Block // in the order of staging: those that tails refer to
 	open      *pending
-	reserved  reservation
 	staged    int64  // records ever
 	durable   int64  // of these, synced
 	unsynced  int64  // bytes written or staged, not synced
 	always    uint64 // number of the newest group with records of a SyncAlways topic; 0: none
 	unspilled int64
+	parts     int64             // partitions with unspilled bytes
 	dirty     []*core.Partition // that have unspilled frames
 	trimmed   []*core.Partition // whose first offset moved, or that were dropped
-	room      chan struct{}     // closed when room is made; nil while nobody waits
 	mark      mark
+	admission
 
 	commits, syncs, written atomic.Int64 // groups, syncs, bytes of groups and pads
 }
@@ -70,9 +70,6 @@ type extent struct {
 	block    *core.Block
 	from, to int
 }
-
-// reservation is what appenders were promised and have not staged yet.
-type reservation struct{ bytes, records int64 }
 
 // mark is a place in the journal: everything up to lsn is in front of pos in slot seq.
 type mark struct {
@@ -102,68 +99,6 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// Room implements core.Backend: it waits until memory and the open group can take e. Entries without records wait for no memory.
-func (j *journal) Room(ctx context.Context, e *core.Entry) error {
-	if err := ctx.Err(); err != nil {
-		return core.NoRoom(err)
-	}
-	records := count(e)
-	if records > maxGroupRecs {
-		return &storage.LimitError{What: "number of records in an entry", Size: records, Max: maxGroupRecs}
-	}
-	for {
-		wait := j.reserve(int64(e.Bytes), records, e.Small())
-		if wait == nil {
-			return nil
-		}
-		signal(j.kick)
-		select {
-		case <-wait:
-		case <-j.core.Stopped():
-			return j.core.StopCause()
-		case <-ctx.Done():
-			return core.NoRoom(ctx.Err())
-		}
-		if err := j.core.Writable(); err != nil {
-			return err
-		}
-	}
-}
-
-func count(e *core.Entry) (records int64) {
-	for i := range e.Frames {
-		records += int64(e.Frames[i].Header.Count)
-	}
-	return records
-}
-
-// reserve returns nil when e may be staged, else a channel to wait on.
-func (j *journal) reserve(bytes, records int64, small bool) <-chan struct{} {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	r, g := &j.reserved, j.open
-	waiting := j.unspilled + r.bytes
-	memory := small || waiting == 0 || waiting+bytes <= j.hard && j.pool.Live()+r.bytes+bytes <= 2*j.hard
-	group := g.bytes+r.bytes+bytes <= maxGroup && g.records+r.records+records <= maxGroupRecs || g.bytes+r.bytes == 0
-	if memory && group {
-		r.bytes += bytes
-		r.records += records
-		return nil
-	}
-	if j.room == nil {
-		j.room = make(chan struct{})
-	}
-	return j.room
-}
-
-// roomMade wakes those who wait in Room. mu is held.
-func (j *journal) roomMade() {
-	if j.room != nil {
-		close(j.room)
-		j.room = nil
-	}
-}
-
 // Stage implements core.Backend.
 func (j *journal) Stage(e *core.Entry) (bool, error) {
 	j.mu.Lock()
@@ -184,6 +119,7 @@ func (j *journal) Stage(e *core.Entry) (bool, error) {
 	j.demand(g, e)
 	j.reserved.bytes -= int64(e.Bytes)
 	j.reserved.records -= count(e)
+	j.reserved.parts -= int64(e.Parts())
 	e.Group = g.Group
 	return false, nil
 }
@@ -217,6 +153,9 @@ func (j *journal) hold(p *core.Partition, raw []byte) (b *core.Block, pos int) {
 	if !p.Listed {
 		p.Listed = true
 		j.dirty = append(j.dirty, p)
+	}
+	if p.Pending == 0 {
+		j.parts++
 	}
 	p.Pending += int64(len(raw))
 	j.unspilled += int64(len(raw))
@@ -327,7 +266,9 @@ func (j *journal) takeDirty() map[*core.Partition]int64 {
 func (j *journal) spilled(p *core.Partition, bytes int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p.Pending -= bytes
+	if p.Pending -= bytes; p.Pending == 0 && bytes > 0 {
+		j.parts--
+	}
 	j.unspilled -= bytes
 	j.roomMade()
 }

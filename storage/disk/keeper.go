@@ -3,6 +3,8 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +20,8 @@ import (
 // second goroutine, one at a time, so that spilling goes on meanwhile.
 type keeper struct {
 	spiller
+	room
+	tell  func(storage.Event)
 	core  *core.Core
 	ring  *ring
 	files [len(checkpointNames)]vfs.File // of the checkpoints
@@ -26,14 +30,16 @@ type keeper struct {
 	last  frame.LSN                      // of the epochs before
 	every time.Duration
 
-	captured    int64          // bytes of the journal when the newest checkpoint was begun
-	wanted      atomic.Bool    // somebody waits for a checkpoint
-	asked       sync.Mutex     // held for a moment
-	errands     []func()       // guarded by asked
-	completed   chan struct{}  // guarded by asked; closed when a checkpoint is durable; nil while nobody waits
-	making      atomic.Bool    // a journal file is being made
-	aside       sync.WaitGroup // who makes it
-	busy        chan struct{}  // has a value while no checkpoint is under way
+	captured    int64              // bytes of the journal when the newest checkpoint was begun
+	wanted      atomic.Bool        // somebody waits for a checkpoint
+	asked       sync.Mutex         // held for a moment
+	errands     []func()           // guarded by asked
+	completed   chan struct{}      // guarded by asked; closed when a checkpoint is durable; nil while nobody waits
+	missed      atomic.Bool        // somebody waits for a journal file
+	making      atomic.Bool        // a journal file is being made
+	aside       sync.WaitGroup     // who makes it
+	busy        chan struct{}      // has a value while no checkpoint is under way
+	unmade      []*segment.Segment // of a checkpoint that could not be made: the next one takes them again; belongs to who has busy
 	quit, done  chan struct{}
 	err         error         // of a checkpoint under way; read after it took busy
 	applied     atomic.Uint64 // LSN up to which the newest durable checkpoint has the journal
@@ -43,6 +49,8 @@ type keeper struct {
 // run works until quit is closed.
 func (k *keeper) run() {
 	defer close(k.done)
+	defer k.look.Stop()
+	k.wakeUp()
 	var tick <-chan time.Time
 	if k.every > 0 {
 		t := time.NewTicker(k.every)
@@ -50,11 +58,13 @@ func (k *keeper) run() {
 		tick = t.C
 	}
 	for {
-		timed := false
+		timed, looking := false, false
 		select {
 		case <-k.journal.kick:
 		case <-tick:
 			timed = true
+		case <-k.look.C:
+			looking = true
 		case <-k.quit:
 			k.aside.Wait()
 			<-k.busy
@@ -63,7 +73,13 @@ func (k *keeper) run() {
 		if k.core.StopCause() != nil {
 			continue
 		}
-		if err := k.turn(timed); err != nil {
+		var err error
+		if looking {
+			err = k.again()
+		} else {
+			err = k.turn(timed)
+		}
+		if err != nil {
 			k.core.Stop(err)
 			k.ring.stop()
 		}
@@ -74,17 +90,28 @@ func (k *keeper) run() {
 func (k *keeper) turn(timed bool) error {
 	k.runErrands()
 	k.reap(k.core.State.Applied())
-	if target, pressed := k.journal.pressed(); pressed {
-		if err := k.relieve(target); err != nil {
+	if err := errors.Join(k.pinched(), k.provide()); err != nil {
+		return err
+	}
+	if k.freed.Swap(false) {
+		if err := k.lookForRoom(); err != nil {
 			return err
 		}
 	}
-	if err := k.evict(); err != nil {
+	if target, pressed := k.journal.pressed(); pressed && !k.put {
+		if _, err := k.spilling(func() error { return k.relieve(target) }); err != nil {
+			return err
+		}
+	}
+	if _, err := k.spilling(k.evict); err != nil {
 		return err
 	}
 	total, used, starved := k.ring.usage()
 	if total == used {
-		k.makeAhead()
+		k.makeAhead(0)
+	}
+	if k.put {
+		return nil
 	}
 	// The journal behind two checkpoints is kept: with one for each quarter of the budget, that is half of it.
 	due := k.journal.written.Load()-k.captured >= k.ring.budget/4
@@ -100,16 +127,28 @@ func (k *keeper) want() {
 	signal(k.journal.kick)
 }
 
-// makeAhead makes a journal file beside the ongoing work: it takes long, since it is written once and synced.
-func (k *keeper) makeAhead() {
+// makeAhead makes a journal file beside the ongoing work: it takes long, since it is written once and synced. If need is not 0, someone waits with so many
+// bytes for a file that takes them.
+func (k *keeper) makeAhead(need int64) {
+	if need > 0 {
+		k.missed.Store(true)
+	}
 	if !k.making.CompareAndSwap(false, true) {
-		return
+		return // who waits asks again when it is there
 	}
 	k.aside.Go(func() {
-		defer k.making.Store(false)
-		if err := k.ring.ahead(); err != nil {
+		err := k.ring.ahead(need)
+		switch {
+		case later(err) && need > 0:
+			k.journal.deny(err)
+		case later(err): // a checkpoint will free one
+		case err != nil:
 			k.core.Stop(err)
 			k.ring.stop()
+		}
+		k.making.Store(false)
+		if k.missed.Swap(false) {
+			k.journal.fileMade()
 		}
 	})
 }
@@ -127,12 +166,17 @@ func (k *keeper) begin() error {
 		return err
 	}
 	c, dirty, err := k.capture(false)
-	if err != nil {
+	if err != nil || c == nil {
 		k.busy <- struct{}{}
 		return err
 	}
 	go func() {
-		if err := k.complete(c, dirty); err != nil {
+		err := k.complete(c, dirty)
+		switch {
+		case later(err):
+			k.unmade = dirty
+			k.pinch.Store(&err)
+		case err != nil:
 			k.err = err
 			k.core.Stop(err)
 			k.ring.stop()
@@ -144,29 +188,41 @@ func (k *keeper) begin() error {
 }
 
 // capture takes the committed state at one point of the journal: cursors first, together with their LSN, then segments, once they
-// have all records up to that LSN and none beyond.
+// have all records up to that LSN and none beyond. It returns no checkpoint if that has to be put off.
 func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
 	k.wanted.Store(false)
 	k.captured = k.journal.written.Load()
 	from := k.journal.marked()
 	cursors, applied := k.core.State.Capture()
+	for _, s := range k.unmade {
+		k.changed[s] = struct{}{}
+	}
+	k.unmade = nil
 	k.reap(applied)
-	if err := k.all(applied); err != nil {
+	if done, err := k.spilling(func() error { return k.upTo(applied) }); !done {
 		return nil, nil, err
 	}
-	dirty := make([]*segment.Segment, 0, len(k.changed))
-	for s := range k.changed {
-		if !s.Meta().Sealed {
-			if err := s.Align(); err != nil {
-				return nil, nil, err
-			}
-		}
-		dirty = append(dirty, s)
-	}
+	dirty := slices.Collect(maps.Keys(k.changed))
 	k.changed = map[*segment.Segment]struct{}{}
 	c := k.describe(cursors)
 	c.clean, c.applied, c.from, c.last = clean, applied, from, k.last
 	return c, dirty, nil
+}
+
+// upTo spills everything up to an LSN, and aligns what was appended to.
+func (k *keeper) upTo(applied frame.LSN) error {
+	if err := k.all(applied); err != nil {
+		return err
+	}
+	for s := range k.changed {
+		if s.Meta().Sealed {
+			continue
+		}
+		if err := s.Align(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // describe builds the checkpoint of what the catalog, the segments and cursors are now.

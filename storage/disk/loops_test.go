@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
@@ -36,7 +37,7 @@ func tiny() disk.Options {
 		MemoryBytes: 8 << 20,
 		Tuning: disk.Tuning{
 			SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, SpillBytes: 24 << 10, CheckpointEvery: -1, OpenFiles: 4,
-			CleanEvery: -1, UnlinkPause: -1,
+			CleanEvery: -1, UnlinkPause: -1, RoomEvery: 2 * time.Millisecond,
 		},
 	}
 }

@@ -51,8 +51,7 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 		return nil, err
 	}
 	st.report.Foreign = append(st.report.Foreign, foreign...)
-	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes)
-	st.ring.slots, st.ring.made = slots, made
+	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes, slots, made)
 	st.report.Clean, st.report.Checkpoint = base.clean, int64(base.seq)
 
 	end, err := st.verify(base)
@@ -73,7 +72,7 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 		return nil, err
 	}
 	st.exposeHoles()
-	return end, nil
+	return end, st.disown()
 }
 
 // newest returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.
@@ -164,7 +163,7 @@ func (st *Store) initialise() (*checkpoint, error) {
 		}
 	}
 	for _, name := range checkpointNames {
-		f, err := createAnew(st.fs, name)
+		f, err := st.createAnew(name)
 		if err == nil {
 			err = errors.Join(zero(f, 0, minCheckpoint), f.Close())
 		}
@@ -179,8 +178,8 @@ func (st *Store) initialise() (*checkpoint, error) {
 }
 
 func (st *Store) firstSlot(number int) error {
-	if err := removeIfThere(st.fs, slotName(number)); err != nil {
-		return fmt.Errorf("storage: new journal file: %w", err)
+	if err := st.clear(slotName(number), slotMagic); err != nil {
+		return err
 	}
 	s, err := makeSlot(st.fs, number, st.opt.Tuning.SlotBytes)
 	if err != nil {
@@ -190,11 +189,11 @@ func (st *Store) firstSlot(number int) error {
 }
 
 // createAnew creates a file in place of what an interrupted initialisation left.
-func createAnew(fsys vfs.FS, name string) (vfs.File, error) {
-	if err := removeIfThere(fsys, name); err != nil {
+func (st *Store) createAnew(name string) (vfs.File, error) {
+	if err := st.clear(name, checkpointMagic); err != nil {
 		return nil, err
 	}
-	return fsys.Create(name)
+	return st.fs.Create(name)
 }
 
 func removeIfThere(fsys vfs.FS, name string) error {
@@ -259,17 +258,22 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 			limit: o.Tuning.SegmentBytes, cache: o.MemoryBytes/2 - o.MemoryBytes/16, epoch: epoch, changed: map[*segment.Segment]struct{}{},
 			graves: newGraveyard(int64(c.seq)),
 		},
+		room: room{first: o.firstReserve(), every: o.Tuning.RoomEvery, look: time.NewTimer(time.Hour)}, tell: st.lookout.tell,
 		core: st.core, ring: st.ring, last: end.last, made: *c, next: target, every: o.Tuning.CheckpointEvery,
 		busy: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.keeper.nextFile.Store(c.nextFile)
 	st.janitor = &janitor{
-		graves: st.keeper.graves, segments: st.segments, works: &st.works, want: st.keeper.want, rest: o.Tuning.UnlinkPause, hurried: func() bool { return false },
+		graves: st.keeper.graves, segments: st.segments, works: &st.works, want: st.keeper.want, rest: o.Tuning.UnlinkPause,
+		hurried: st.journal.isFull, freed: st.keeper.madeSpace,
 		stopped: st.core.Stopped(), failed: st.workFailed, quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.cleaner = newCleaner(st, o.Tuning.CleanEvery)
 	st.keeper.busy <- struct{}{}
 	for i, name := range checkpointNames {
+		if err := st.claim(name, checkpointMagic); err != nil {
+			return err
+		}
 		f, err := st.fs.Open(name, vfs.ReadWrite)
 		if errors.Is(err, fs.ErrNotExist) {
 			f, err = st.fs.Create(name)
@@ -279,7 +283,10 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 		}
 		st.keeper.files[i] = f
 	}
-	return nil
+	if st.readOnly {
+		return nil
+	}
+	return st.takeReserve()
 }
 
 // restore puts the checkpoint's state in place.
@@ -390,19 +397,18 @@ func (st *Store) begin() error {
 	if err := st.harden(); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}
-	if err := k.all(maxLSN); err != nil {
+	if err := k.must(func() error { return k.all(maxLSN) }); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}
 	st.core.State.SetApplied(frame.At(k.epoch, 0))
-	c, dirty, err := k.capture(false)
-	if err != nil {
+	if err := k.whole(false); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}
-	if err := k.complete(c, dirty); err != nil {
+	if err := st.removeLeftovers(); err != nil {
 		return err
 	}
 	st.report.Damage = st.damages()
-	return st.removeLeftovers()
+	return st.cover()
 }
 
 // leftovers looks for segment files that an owner who did not close has made behind its last checkpoint c. All their records are in

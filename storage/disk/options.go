@@ -34,6 +34,7 @@ type Tuning struct {
 	CleanEvery      time.Duration // between looks at the cleanup policies; 0: 1 s; negative: only Clean does
 	UnlinkPause     time.Duration // after files of 32 MiB, or 64 of them, were removed; 0: 20 ms; negative: none, and none before a checkpoint for more
 	OpenFiles       int           // segment files held open; 0: half of the descriptors that the process may have, at most 16384
+	RoomEvery       time.Duration // between looks for space while the disk is full; 0: 1 s
 }
 
 const (
@@ -65,6 +66,7 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&t.CleanEvery, time.Second)
 	fill(&t.UnlinkPause, 20*time.Millisecond)
 	fill(&t.OpenFiles, max(1, min(osfs.Descriptors()/2, maxOpenFiles)))
+	fill(&t.RoomEvery, time.Second)
 	switch {
 	case o.MemoryBytes < minMemory:
 		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)
@@ -80,6 +82,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, tooSmall("Tuning.JournalBytes", t.JournalBytes, 4*t.SlotBytes)
 	case t.SegmentBytes < minSlot:
 		return o, tooSmall("Tuning.SegmentBytes", t.SegmentBytes, minSlot)
+	case t.RoomEvery < time.Millisecond:
+		return o, tooSmall("Tuning.RoomEvery", int64(t.RoomEvery), int64(time.Millisecond))
 	case t.SpillBytes < 0 || t.SpillBytes > o.MemoryBytes/2:
 		return o, tooSmall("Tuning.SpillBytes", t.SpillBytes, 1)
 	}

@@ -324,7 +324,7 @@ func openSlot(fsys vfs.FS, number int, id identity) (*slot, error) {
 		f.Close()
 		return nil, err
 	}
-	sl := &slot{name: name, number: number, file: f, size: min(size, maxSlotFile) &^ (sector - 1)}
+	sl := &slot{name: name, number: number, file: f, size: min(size, maxSlotFile) &^ (sector - 1), ours: ours(header, slotMagic)}
 	sl.slotUse, sl.whole, err = decodeSlot(header, id)
 	if err != nil {
 		f.Close()

@@ -90,12 +90,12 @@ func (r *replay) batch(h *frame.Header, raw []byte) error {
 	if p == nil {
 		return err
 	}
-	j := r.st.journal
+	j, k := r.st.journal, r.st.keeper
 	if j.unspilled > 0 && j.unspilled+int64(len(raw)) > j.soft {
-		if err := r.st.keeper.relieve(j.soft / 2); err != nil {
+		if err := k.must(func() error { return k.relieve(j.soft / 2) }); err != nil {
 			return err
 		}
-		if err := r.st.keeper.evict(); err != nil {
+		if err := k.must(k.evict); err != nil {
 			return err
 		}
 	}

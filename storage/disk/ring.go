@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/leatmq/leat/storage/internal/vfs"
 )
@@ -12,8 +14,9 @@ const journalDir = "journal"
 
 // ring is the journal's slots: those in use, whose frames are needed to recover, and those that may be written over.
 type ring struct {
-	fs     vfs.FS
-	budget int64
+	fs      vfs.FS
+	budget  int64
+	largest atomic.Int64 // of the slots
 
 	mu      sync.Mutex
 	changed *sync.Cond // a slot became free, or stopped was set
@@ -22,13 +25,23 @@ type ring struct {
 	starved bool       // guarded by mu: the committer waits for a slot
 	stopped bool       // guarded by mu
 	making  bool       // guarded by mu
+	failed  time.Time  // guarded by mu: when there was no space for a file, or no descriptor
 }
 
-func newRing(fs vfs.FS, budget int64) *ring {
-	r := &ring{fs: fs, budget: budget}
+func newRing(fs vfs.FS, budget int64, slots []*slot, made int) *ring {
+	r := &ring{fs: fs, budget: budget, slots: slots, made: made}
 	r.changed = sync.NewCond(&r.mu)
+	for _, s := range slots {
+		r.largest.Store(max(r.largest.Load(), s.size))
+	}
 	return r
 }
+
+// capacity is the largest group that a slot takes, behind its header and with a pad behind it.
+func (r *ring) capacity() int64 { return r.largest.Load() - 3*sector }
+
+// retryAfter is how long no other file is made after there was no space for one.
+const retryAfter = 10 * time.Second
 
 var errRingStopped = errors.New("storage: the journal is closing")
 
@@ -47,10 +60,13 @@ func (r *ring) take(need int64, use slotUse, kick func()) (*slot, error) {
 			return nil, errRingStopped
 		}
 		if size := r.mayMake(biggest, need+sector); size > 0 && !r.making {
-			if err := r.makeLocked(size); err != nil {
+			err := r.makeLocked(size)
+			if err != nil && !later(err) {
 				return nil, err
 			}
-			continue
+			if err == nil {
+				continue
+			}
 		}
 		r.starved = true
 		r.mu.Unlock()
@@ -66,6 +82,9 @@ func (r *ring) take(need int64, use slotUse, kick func()) (*slot, error) {
 // mayMake returns the size of the slot to make for least bytes, 0 if the budget says to wait. A slot beyond the budget is made when no wait would
 // end: when none is large enough but the one that was written last, which no checkpoint frees.
 func (r *ring) mayMake(biggest, least int64) int64 {
+	if !r.failed.IsZero() && time.Since(r.failed) < retryAfter {
+		return 0
+	}
 	if size := nextSize(biggest, least); r.total()+size <= r.budget {
 		return size
 	}
@@ -106,27 +125,53 @@ func (r *ring) makeLocked(size int64) error {
 	r.made++
 	r.making = true
 	r.mu.Unlock()
-	s, err := makeSlot(r.fs, number, size)
-	if err == nil {
-		err = r.fs.SyncDir(journalDir)
-	}
+	s, err := r.makeDurable(number, size)
 	r.mu.Lock()
-	r.making = false
+	r.making, r.failed = false, time.Time{}
 	r.changed.Broadcast()
 	if err != nil {
+		r.failed = time.Now()
 		return fmt.Errorf("storage: journal file %s: %w", slotName(number), err)
 	}
 	r.slots = append(r.slots, s)
+	r.largest.Store(max(r.largest.Load(), size))
 	return nil
 }
 
-// ahead makes a free slot if there is none and the budget allows one, so that the committer need not wait for it.
-func (r *ring) ahead() error {
+// makeDurable makes a slot and its name durable. If something is short for it, nothing is left of it.
+func (r *ring) makeDurable(number int, size int64) (*slot, error) {
+	s, err := makeSlot(r.fs, number, size)
+	if err != nil {
+		return nil, err
+	}
+	err = r.fs.SyncDir(journalDir)
+	if vfs.TooManyOpen(err) {
+		return nil, errors.Join(err, s.file.Close(), r.fs.Remove(s.name))
+	}
+	if err != nil {
+		return nil, errors.Join(vfs.SyncFailed(err), s.file.Close())
+	}
+	return s, nil
+}
+
+// ahead makes a slot for an entry of need bytes, if none would take it. If need is 0 it makes a free slot if there is none and the budget allows one, so that
+// the committer need not wait for it.
+func (r *ring) ahead(need int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, biggest := r.find(0)
+	if r.making || r.stopped || need > 0 && need <= r.capacity() {
+		return nil
+	}
 	size := nextSize(biggest, 0)
-	if s != nil || r.making || r.stopped || r.total()+size > r.budget {
+	if need > 0 {
+		if size = nextSize(biggest, need+3*sector); r.total()+size > r.budget {
+			size = nextSize(0, need+3*sector)
+		}
+		return r.makeLocked(size)
+	}
+	recently := !r.failed.IsZero() && time.Since(r.failed) < retryAfter
+	if s != nil || recently || r.total()+size > r.budget {
 		return nil
 	}
 	return r.makeLocked(size)

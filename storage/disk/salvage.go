@@ -140,8 +140,7 @@ func (v *salvager) slots(base *checkpoint) error {
 		made = max(made, f.number+1)
 	}
 	st.report.Foreign = append(st.report.Foreign, foreign...)
-	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes)
-	st.ring.slots, st.ring.made = slots, made
+	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes, slots, made)
 	return nil
 }
 
@@ -169,6 +168,9 @@ func (v *salvager) restore(base *checkpoint, end *scan, target int) error {
 		return err
 	}
 	st.exposeHoles()
+	if err := st.disown(); err != nil {
+		return err
+	}
 	st.keeper.last = max(st.keeper.last, v.survey.last)
 	return nil
 }

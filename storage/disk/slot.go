@@ -2,6 +2,7 @@ package disk
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -34,6 +35,7 @@ type slot struct {
 	file   vfs.File
 	size   int64
 	whole  bool // it has a header that can be believed
+	ours   bool // it begins like one that we made
 	slotUse
 }
 
@@ -101,18 +103,25 @@ func decodeSlot(b []byte, id identity) (u slotUse, ok bool, err error) {
 	}, true, nil
 }
 
-// makeSlot creates a slot file, written once with zeros and synced; its name is durable after a sync of the directory.
+// makeSlot creates a slot file, written once with zeros and synced; its name is durable after a sync of the directory. If there is no space
+// for it, it is removed again.
 func makeSlot(fs vfs.FS, number int, size int64) (*slot, error) {
 	name := slotName(number)
 	f, err := fs.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("storage: new journal file: %w", err)
 	}
-	if err := zero(f, 0, size); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("storage: new journal file: %w", err)
+	if err = f.Allocate(size); err == nil { // so that it is known at once whether there is space
+		err = zero(f, 0, size)
 	}
-	return &slot{name: name, number: number, file: f, size: size}, nil
+	if err != nil {
+		err = errors.Join(fmt.Errorf("storage: new journal file: %w", err), f.Close())
+		if later(err) {
+			err = errors.Join(err, fs.Remove(name))
+		}
+		return nil, err
+	}
+	return &slot{name: name, number: number, file: f, size: size, ours: true}, nil
 }
 
 // zero writes zeros and syncs them.
@@ -125,5 +134,5 @@ func zero(f vfs.File, from, to int64) error {
 		}
 		at += n
 	}
-	return f.SyncData()
+	return vfs.SyncFailed(f.SyncData())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/leatmq/leat/storage/internal/core"
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
+	"github.com/leatmq/leat/storage/internal/vfs"
 )
 
 // spiller copies committed frames, unchanged, from memory to the segments of their partitions, and gives memory back (evict.go). It is used by one
@@ -89,10 +90,10 @@ func (s *spiller) partition(p *core.Partition, limit frame.LSN) (spilled int64, 
 	spilled = s.skip(p, limit)
 	for {
 		n, err := s.chunk(p, limit)
+		spilled += n
 		if n == 0 || err != nil {
 			return spilled, err
 		}
-		spilled += n
 		if s.fresh < int64(s.journal.pool.Usual()) {
 			continue
 		}
@@ -111,14 +112,15 @@ func (s *spiller) chunk(p *core.Partition, limit frame.LSN) (int64, error) {
 	if cap(frames) <= 2*spillChunk {
 		s.buf = frames
 	}
-	if err := s.append(p, frames, hs); err != nil {
+	done, err := s.append(p, frames, hs)
+	if done == 0 {
 		return 0, err
 	}
-	n := p.Spilled(len(hs))
+	n := p.Spilled(done)
 	s.journal.spilled(p, n)
 	s.fresh += n
 	s.spills.Add(1)
-	return n, nil
+	return n, err
 }
 
 // skip passes over frames that need not be spilled, because their records are removed by now, and returns how many bytes they were.
@@ -155,14 +157,15 @@ func (s *spiller) bury(p *core.Partition, gone []*segment.Segment) {
 	s.graves.bury(p.ID, gone...)
 }
 
-// append writes frames to the active segment of p, or to a new one: where offsets leave a gap, so that within a segment they count.
-func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) error {
+// append writes frames to the active segment of p, or to a new one: where offsets leave a gap, so that within a segment they count. It returns how
+// many were written.
+func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) (done int, err error) {
 	h := s.parts.of(p)
 	for len(hs) > 0 {
 		n, size := contiguous(hs, piece(p.Strategy()))
 		seg, err := s.target(h, hs[0].Base, size)
 		if err != nil {
-			return err
+			return done, err
 		}
 		err = seg.Append(frames[:size])
 		if damaged(err) && seg.Meta().Count > 0 { // nothing is added to it
@@ -171,12 +174,13 @@ func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) er
 			}
 		}
 		if err != nil {
-			return err
+			return done, err
 		}
 		s.changed[seg] = struct{}{}
 		frames, hs = frames[size:], hs[n:]
+		done += n
 	}
-	return nil
+	return done, nil
 }
 
 // contiguous returns how many of the first frames follow each other without a gap and have at most so many bytes together, and their bytes. One
@@ -203,6 +207,9 @@ func (s *spiller) target(h *history, base int64, size int) (*segment.Segment, er
 	case err == nil:
 		s.changed[a] = struct{}{}
 		s.sealings.note(m.File, s.graves.newest())
+	case vfs.NoSpace(err) && m.Next == base: // it grows beyond its size until there is space for a footer
+		return a, nil
+	case vfs.NoSpace(err): // it does without one
 	case !damaged(err):
 		return nil, err
 	}

@@ -10,6 +10,7 @@
 //	journal/00, 01, ...        slots of the journal, written over and over
 //	checkpoint-a, -b, -c       the small state, written in turn
 //	seg/PARTITION/FILE         segments
+//	reserve                    takes space, to be given up when there is none
 //
 // Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints; the lookout tells events. The syncs of a checkpoint, and the
 // making of a journal file, run beside it while they last.
@@ -70,7 +71,7 @@ var _ storage.Store = (*Store)(nil)
 
 // Open opens the store in dir, or makes one there if dir is missing or empty. One store has a directory at a time: storage.ErrInUse.
 // Other errors: storage.ErrReadOnly if the directory is not for writing, *storage.LimitError for options, *storage.DamageError if the journal is
-// damaged in front of what was synced, storage.ErrFormat, and those of the file system. A store that does not open has changed nothing that counts.
+// damaged in front of what was synced, storage.ErrFormat, storage.ErrNoSpace if there is none even for a recovery, and those of the file system. A store that does not open has changed nothing that counts.
 func Open(dir string, o Options) (*Store, error) {
 	fsys, err := osfs.Open(dir)
 	if err != nil {
@@ -87,7 +88,7 @@ func Open(dir string, o Options) (*Store, error) {
 func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
 	st, err := take(fsys, o, (*Store).open)
 	if err != nil {
-		return nil, unwritable(err)
+		return nil, unwritable(short(err))
 	}
 	go st.committer().run()
 	go st.keeper.run()
@@ -156,7 +157,7 @@ func (st *Store) Stats() storage.Stats {
 	s.Work = st.works.all()
 	s.OpenFiles = st.segments.OpenFiles()
 	j.mu.Lock()
-	s.UnspilledBytes = j.unspilled
+	s.UnspilledBytes, s.Full = j.unspilled, j.full != nil
 	j.mu.Unlock()
 	return s
 }
@@ -212,11 +213,24 @@ func (k *keeper) finish() error {
 	if k.err != nil {
 		return k.err
 	}
-	c, dirty, err := k.capture(true)
-	if err != nil {
+	return k.whole(true)
+}
+
+// whole makes a checkpoint while nothing else goes on. Without space it gives the reserve up for it.
+func (k *keeper) whole(clean bool) error {
+	return k.must(func() error {
+		c, dirty, err := k.capture(clean)
+		if err == nil && c == nil {
+			err = k.told
+		}
+		if err != nil {
+			return err
+		}
+		if err = k.complete(c, dirty); later(err) {
+			k.unmade = dirty
+		}
 		return err
-	}
-	return k.complete(c, dirty)
+	})
 }
 
 // release closes what is open, the lock last.
@@ -231,6 +245,9 @@ func (st *Store) release() error {
 				errs = append(errs, f.Close())
 			}
 		}
+	}
+	if st.keeper != nil && st.keeper.reserve != nil {
+		errs = append(errs, st.keeper.reserve.file.Close())
 	}
 	if st.segments != nil {
 		errs = append(errs, st.segments.Close())

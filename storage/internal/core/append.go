@@ -244,8 +244,9 @@ func durability(x *Entry) storage.Durability {
 	return storage.Written
 }
 
-// NoRoom returns the error of an append that found no room before its wait ended, or at once if cause is nil.
-func NoRoom(cause error) error {
+// NoRoom returns the error of an append that found no room before its wait ended, or at once if there are no causes.
+func NoRoom(causes ...error) error {
+	cause := errors.Join(causes...)
 	if cause == nil {
 		return storage.ErrFull
 	}

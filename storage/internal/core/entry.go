@@ -194,5 +194,8 @@ func (e *Entry) number() {
 	}
 }
 
+// Parts is how many partitions e has records of.
+func (e *Entry) Parts() int { return len(e.parts) }
+
 // Small tells that e has no records: only state, which takes the place of older state.
 func (e *Entry) Small() bool { return len(e.parts) == 0 }

@@ -41,7 +41,7 @@ func NewDir(fs vfs.FS, id Identity, maxOpen int) *Dir {
 	}
 	d := &Dir{fs: fs, id: id, maxOpen: maxOpen, open: list.New()}
 	d.idle = sync.NewCond(&d.mu)
-	d.names.fs = fs
+	d.names.dir = d
 	d.codecs, _ = compress.NewSet() // of none it makes one of all
 	d.blocks.init()
 	return d

@@ -10,7 +10,7 @@ import (
 // names makes the directories of partitions, and their names durable. A sync of seg/ covers all that were made before it, so that
 // a checkpoint of many new partitions syncs it once.
 type names struct {
-	fs     vfs.FS
+	dir    *Dir
 	mu     sync.Mutex
 	made   uint64 // calls of mkdir that returned; guarded by mu
 	synced uint64 // how many of these are durable; guarded by mu
@@ -22,18 +22,18 @@ func (n *names) mkdir(dir string) (uint64, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.made == 0 {
-		if err := n.fs.Mkdir("seg"); err != nil {
+		if err := n.dir.fs.Mkdir("seg"); err != nil {
 			return 0, fmt.Errorf("make directory of segments: %w", err)
 		}
 	}
-	if err := n.fs.Mkdir(dir); err != nil {
+	if err := n.dir.fs.Mkdir(dir); err != nil {
 		return 0, fmt.Errorf("make directory of a partition: %w", err)
 	}
 	n.made++
 	return n.made, nil
 }
 
-// sync makes the directory that mkdir numbered so durable. It is never tried again after it failed.
+// sync makes the directory that mkdir numbered so durable. It is never tried again after it failed, unless it was not begun.
 func (n *names) sync(number uint64) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -41,15 +41,20 @@ func (n *names) sync(number uint64) error {
 		return n.failed
 	}
 	if n.synced == 0 {
-		if err := n.fs.SyncDir("."); err != nil {
-			n.failed = fmt.Errorf("sync directory of the store: %w", err)
-			return n.failed
+		if err := n.dir.syncDir("."); err != nil {
+			return n.fail(fmt.Errorf("sync directory of the store: %w", err))
 		}
 	}
-	if err := n.fs.SyncDir("seg"); err != nil {
-		n.failed = fmt.Errorf("sync directory of segments: %w", err)
-		return n.failed
+	if err := n.dir.syncDir("seg"); err != nil {
+		return n.fail(fmt.Errorf("sync directory of segments: %w", err))
 	}
 	n.synced = n.made
 	return nil
+}
+
+func (n *names) fail(err error) error {
+	if !vfs.TooManyOpen(err) {
+		n.failed = err
+	}
+	return err
 }

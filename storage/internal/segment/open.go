@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"syscall"
 
 	"github.com/leatmq/leat/storage/internal/vfs"
 )
@@ -13,11 +12,25 @@ import (
 // patiently calls open again, once, after closing files when the process or the system has too many open.
 func (d *Dir) patiently(open func() (vfs.File, error)) (vfs.File, error) {
 	f, err := open()
-	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+	if !vfs.TooManyOpen(err) {
 		return f, err
 	}
 	d.shed()
 	return open()
+}
+
+// syncDir makes the entries of a directory durable. An error that is vfs.TooManyOpen says that nothing was tried; any other that nothing can
+// be tried again.
+func (d *Dir) syncDir(name string) error {
+	err := d.fs.SyncDir(name)
+	if vfs.TooManyOpen(err) {
+		d.shed()
+		err = d.fs.SyncDir(name)
+	}
+	if vfs.TooManyOpen(err) {
+		return err
+	}
+	return vfs.SyncFailed(err)
 }
 
 // open opens the file of s and checks that it is that of s. What makes it another's or unreadable for good is damage.

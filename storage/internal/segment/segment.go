@@ -12,7 +12,9 @@ import (
 // Segment is one file of a partition. Append, Align and Seal are for one goroutine; Sync may run beside them, and Meta, Read, OffsetAt and Ordinal
 // beside everything, any number at once. A call sees what was appended before it began.
 //
-// After a write or a sync of it failed, the segment takes no more: Append, Align, Seal and Sync return that error. It still reads.
+// After a write or a sync of it failed, the segment takes no more: Append, Align, Seal and Sync return that error. It still reads. Only what fails
+// because something was short, space on the disk for one, can be tried again (see vfs.NoSpace and vfs.Exhausted): what was written by then lies
+// behind what counts, and is written over. Not so a sync.
 type Segment struct {
 	dir       *Dir
 	partition storage.PartitionID
@@ -58,6 +60,7 @@ func (s *Segment) create(h *header) (vfs.File, error) {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
 	if _, err := f.WriteAt(h.encode(s.dir.id), 0); err != nil {
+		// What cannot be removed now is a leftover, which the next open knows by its name.
 		return nil, errors.Join(fmt.Errorf("write segment: %w", err), f.Close(), s.dir.fs.Remove(s.Name()))
 	}
 	s.written, s.name = 1, nameDue{created: true, dir: number}

@@ -1,6 +1,10 @@
 package segment
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/leatmq/leat/storage/internal/vfs"
+)
 
 // Sync makes all that was appended before the call durable, and the first time the file's name.
 func (s *Segment) Sync() error {
@@ -28,7 +32,7 @@ func (s *Segment) syncData(h *handle) error {
 		return failed
 	}
 	if err := h.file.SyncData(); err != nil {
-		return s.fail(fmt.Errorf("sync segment: %w", err))
+		return s.fail(fmt.Errorf("sync segment: %w", vfs.SyncFailed(err)))
 	}
 	s.mu.Lock()
 	s.synced = written
@@ -45,7 +49,7 @@ func (s *Segment) syncName() error {
 	if failed != nil || !due.created {
 		return failed
 	}
-	if err := s.dir.fs.SyncDir(dirName(s.partition)); err != nil {
+	if err := s.dir.syncDir(dirName(s.partition)); err != nil {
 		return s.fail(fmt.Errorf("sync directory of a partition: %w", err))
 	}
 	if err := s.dir.names.sync(due.dir); err != nil {
@@ -64,8 +68,11 @@ func (s *Segment) unsynced() bool {
 	return s.written != s.synced && s.failed == nil
 }
 
-// fail keeps the first failure and returns err.
+// fail keeps the first failure and returns err. What can be tried again is none.
 func (s *Segment) fail(err error) error {
+	if vfs.NoSpace(err) || vfs.Exhausted(err) {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed == nil {

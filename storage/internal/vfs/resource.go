@@ -14,7 +14,13 @@ func NoSpace(err error) bool {
 // Exhausted tells that err says that the process or the system is short of something that it may have again in a moment: open files, memory.
 // Nothing was done, and nothing is known to be wrong with the file.
 func Exhausted(err error) bool {
-	return oneOf(err, exhausted) && !isSync(err)
+	return (oneOf(err, exhausted) || oneOf(err, tooManyOpen)) && !isSync(err)
+}
+
+// TooManyOpen tells that err says that the process or the system has too many open files, or handles. It comes of opening, never of what is done with an
+// open file, so a sync of a directory that fails with it was not begun.
+func TooManyOpen(err error) bool {
+	return oneOf(err, tooManyOpen) && !isSync(err)
 }
 
 // SyncFailed marks err, unless it is nil, as that of a sync that was begun: nothing can be tried again.

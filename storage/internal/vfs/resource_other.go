@@ -5,6 +5,7 @@ package vfs
 import "syscall"
 
 var (
-	noSpace   = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT}
-	exhausted = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN}
+	noSpace     = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT}
+	tooManyOpen = []syscall.Errno{syscall.EMFILE, syscall.ENFILE}
+	exhausted   = []syscall.Errno{syscall.ENOMEM, syscall.EAGAIN}
 )

@@ -25,6 +25,9 @@ func TestNoSpaceAndExhausted(t *testing.T) {
 		{path(syscall.EIO), false, false},
 		{path(syscall.EACCES), false, false},
 	} {
+		if TooManyOpen(c.err) != c.exhausted {
+			t.Errorf("%v: too many open %v", c.err, !c.exhausted)
+		}
 		if NoSpace(c.err) != c.full || Exhausted(c.err) != c.exhausted {
 			t.Errorf("%v: full %v, exhausted %v; want %v, %v", c.err, NoSpace(c.err), Exhausted(c.err), c.full, c.exhausted)
 		}

@@ -13,6 +13,7 @@ const (
 )
 
 var (
-	noSpace   = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, errorHandleDiskFull, errorDiskFull, errorDiskQuotaExceeded}
-	exhausted = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, errorTooManyOpenFiles, errorNotEnoughMemory, errorNoSystemResources}
+	noSpace     = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, errorHandleDiskFull, errorDiskFull, errorDiskQuotaExceeded}
+	tooManyOpen = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, errorTooManyOpenFiles}
+	exhausted   = []syscall.Errno{syscall.ENOMEM, syscall.EAGAIN, errorNotEnoughMemory, errorNoSystemResources}
 )

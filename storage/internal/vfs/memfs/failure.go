@@ -50,6 +50,13 @@ func (f *FS) SetCapacity(bytes int64) {
 	f.bounded, f.capacity = bytes >= 0, bytes
 }
 
+// FillUp bounds the file system to what is taken of it now: see SetCapacity.
+func (f *FS) FillUp() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bounded, f.capacity = true, int64(f.root.usedPages(map[*inode]bool{}))*pageSize
+}
+
 // fits returns how much of a write of n bytes finds space.
 func (f *FS) fits(node *inode, off int64, n int) int {
 	if !f.bounded {

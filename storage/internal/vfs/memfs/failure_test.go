@@ -44,6 +44,13 @@ func TestCapacity(t *testing.T) {
 	x.ok("remove", x.Remove("a"))
 	_, err = b.WriteAt(make([]byte, 3*pageSize), 2*pageSize)
 	x.ok("write where another was removed", err)
+	x.FillUp()
+	if err := h.Allocate(1 << 20); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("allocate when it is filled up: got %v, want ENOSPC", err)
+	}
+	x.ok("truncate down", b.Truncate(4*pageSize))
+	_, err = b.WriteAt(make([]byte, pageSize), 4*pageSize)
+	x.ok("write where it was cut", err)
 	x.SetCapacity(-1)
 	_, err = b.WriteAt(make([]byte, 100*pageSize), 0)
 	x.ok("write without a bound", err)
