@@ -157,7 +157,9 @@ func (st *Store) initialise() (*checkpoint, error) {
 			return nil, fmt.Errorf("storage: new directory: %w", err)
 		}
 	}
+	var files []slotFile
 	for i := range st.opt.Tuning.Slots {
+		files = append(files, slotFile{i, st.opt.Tuning.SlotBytes})
 		if err := st.firstSlot(i); err != nil {
 			return nil, err
 		}
@@ -174,7 +176,7 @@ func (st *Store) initialise() (*checkpoint, error) {
 	if err := errors.Join(st.fs.SyncDir(journalDir), st.fs.SyncDir(".")); err != nil {
 		return nil, fmt.Errorf("storage: new directory: %w", err)
 	}
-	return &checkpoint{id: id, clean: true, nextFile: 1, from: mark{seq: 0}}, nil
+	return &checkpoint{id: id, clean: true, files: files, nextFile: 1, from: mark{seq: 0}}, nil
 }
 
 func (st *Store) firstSlot(number int) error {
@@ -388,6 +390,9 @@ func (st *Store) committer() *committer {
 // harden makes sure that the names of the files that this open stands on are on the disk, not only in the system's cache, where an owner who
 // was killed may have left them.
 func (st *Store) harden() error {
+	if err := st.ring.prove(st.keeper.made.files); err != nil {
+		return err
+	}
 	return errors.Join(st.fs.SyncDir(journalDir), st.fs.SyncDir("."))
 }
 
