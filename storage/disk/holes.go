@@ -126,10 +126,7 @@ func (r *replay) lose(h *frame.Header, at place) error {
 // spilledCopy returns the same frame as a segment has it, nil if none has.
 func (r *replay) spilledCopy(h *frame.Header) (*frame.Header, []byte, error) {
 	if r.spilled == nil {
-		var err error
-		if r.spilled, err = r.st.spilledFrames(r.after); err != nil {
-			return nil, nil, err
-		}
+		return nil, nil, nil
 	}
 	copied, raw, err := r.spilled.find(storage.PartitionID(h.Partition), h.Base)
 	if err != nil || raw == nil || copied.LSN != h.LSN {

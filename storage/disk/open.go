@@ -338,6 +338,12 @@ func (st *Store) replay(c *checkpoint, end *scan) error {
 	}
 	s := newScan(c, st.ring.slots)
 	r := &replay{st: st, scan: s, after: c.applied}
+	if len(end.lost) > 0 {
+		var err error
+		if r.spilled, err = st.spilledFrames(c.applied); err != nil {
+			return err
+		}
+	}
 	return s.run(r.frame)
 }
 

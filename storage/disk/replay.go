@@ -13,7 +13,7 @@ import (
 type replay struct {
 	st      *Store
 	scan    *scan
-	spilled *spilled  // made when it is needed
+	spilled *spilled  // nil if nothing is lost
 	after   frame.LSN // up to it, the checkpoint has everything
 }
 

@@ -29,7 +29,8 @@ type spilledKey struct {
 // maxSpilled bounds how many batches are kept in mind.
 const maxSpilled = 1 << 20
 
-// spilledFrames looks through the files of segments. Before anything is appended to them.
+// spilledFrames looks through the files of segments, before anything is appended to them. Those that have such batches are retired: what is
+// replayed would be written over them, and after a crash neither might be whole.
 func (st *Store) spilledFrames(after frame.LSN) (*spilled, error) {
 	s := &spilled{fs: st.fs, seed: st.core.Seed(), after: after, by: map[spilledKey]place{}, bases: map[storage.PartitionID][]int64{}}
 	for _, f := range st.orphans {
@@ -38,10 +39,17 @@ func (st *Store) spilledFrames(after frame.LSN) (*spilled, error) {
 		}
 	}
 	for id, h := range st.keeper.parts.all() {
-		if a := h.active(); a != nil {
-			if err := s.walk(id, a.Name(), a.Meta().Length); err != nil {
-				return nil, err
-			}
+		a := h.active()
+		if a == nil {
+			continue
+		}
+		before := len(s.by)
+		if err := s.walk(id, a.Name(), a.Meta().Length); err != nil {
+			return nil, err
+		}
+		if len(s.by) > before {
+			a.Retire()
+			st.keeper.sealings.note(a.Meta().File, st.keeper.graves.newest())
 		}
 	}
 	for _, bases := range s.bases {
