@@ -62,7 +62,7 @@ func childLife(dir string) error {
 	h := storagetest.Continue(st, first)
 	h.LogTo(out)
 	w := storagetest.NewWorkload(h, st, seed)
-	w.Big = 24 << 10
+	w.Big, w.Removes = 24<<10, true
 	w.Policies = []storage.SyncPolicy{storage.SyncAlways, storage.SyncOS, storage.SyncInterval(2 * time.Millisecond)}
 	for range childSteps {
 		if err := w.Step(context.Background()); err != nil {

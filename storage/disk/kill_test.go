@@ -28,7 +28,7 @@ const unarmed = 600
 // TestKill kills a child process that publishes, at random moments and at armed points, and holds what is left against what the child was
 // promised. Half of the time the next child opens the directory before anyone has looked.
 func TestKill(t *testing.T) {
-	kills := sized(t, 12, 60, 300)
+	kills := sized(t, 12, 500, 50_000)
 	a := newTally()
 	for seed := uint64(1); a.get("kills") < int64(kills) && !t.Failed(); seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -44,7 +44,7 @@ func TestPower(t *testing.T) {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		t.Skip("cutting the power of a file system needs loop devices: ", err)
 	}
-	cuts := sized(t, 2, 30, 100)
+	cuts := sized(t, 2, 200, 10_000)
 	for i, d := range disks {
 		t.Run(d.name, func(t *testing.T) {
 			if _, err := exec.LookPath(d.mkfs[0]); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/leatmq/leat/storage"
 )
@@ -39,21 +40,27 @@ func (h *History) change(c *change, do func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil || !errors.Is(err, storage.ErrIndeterminate) {
-		h.endChange(len(h.changes)-1, err == nil)
-		h.write(event{Changed: &changed{len(h.changes) - 1, err == nil}})
+		h.endChange(c, err == nil)
+		h.write(event{Changed: &changed{err == nil}})
 	}
 	return err
 }
 
-// changed is the outcome of a change.
-type changed struct {
-	Number int
-	Acked  bool
+// changed is the outcome of the change that was begun last. There is never more than one under way.
+type changed struct{ Acked bool }
+
+// lastChange returns the change that was begun last and can end.
+func (h *History) lastChange() *change {
+	for _, c := range slices.Backward(h.changes) {
+		if c.Trim == nil || c.Trim.First != anyFirst {
+			return c
+		}
+	}
+	return nil
 }
 
-func (h *History) endChange(number int, acked bool) {
+func (h *History) endChange(c *change, acked bool) {
 	h.seq++
-	c := h.changes[number]
 	c.ended, c.acked, c.refused = h.seq, acked, !acked
 	if acked {
 		h.carryOut(c)
@@ -147,6 +154,29 @@ func (c *check) removedBelow(p storage.PartitionID, first int64) (total int64) {
 		}
 	}
 	return total
+}
+
+// unseen bounds the records that may have been trimmed off a partition before anybody knew that they were there: those of entries whose outcome was
+// unknown when the store was opened by who trimmed it.
+func (c *check) unseen(p storage.PartitionID, first int64) (n int64) {
+	for _, a := range c.h.entries {
+		for _, b := range a.Plan.Batches {
+			if first > 0 && (a.ended == 0 || a.unseen) && b.Partition == p {
+				n += int64(len(b.Sizes))
+			}
+		}
+	}
+	return n
+}
+
+// mayBeTrimmed tells whether records of an entry may be missing for the same reason.
+func (c *check) mayBeTrimmed(a *Attempt) bool {
+	for _, b := range a.Plan.Batches {
+		if c.firsts[b.Partition] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // removedWith counts for each entry the records that went with a dropped topic.

@@ -71,6 +71,7 @@ type check struct {
 
 	trimmed map[uint64]uint32 // records of each entry that were there, and were trimmed
 	dropped map[uint64]uint32 // records of each entry that are gone with their topic, if they were there
+	firsts  map[storage.PartitionID]int64
 }
 
 // Check compares a store that was just opened with the history, and takes what it finds for the truth from then on: whatever is there is
@@ -78,7 +79,7 @@ type check struct {
 func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := &check{h: h, s: s, loss: loss, rng: rand.New(rand.NewPCG(seed, 1)), found: map[uint64]uint32{}, trimmed: map[uint64]uint32{}, dropped: map[uint64]uint32{}}
+	c := &check{h: h, s: s, loss: loss, rng: rand.New(rand.NewPCG(seed, 1)), found: map[uint64]uint32{}, trimmed: map[uint64]uint32{}, dropped: map[uint64]uint32{}, firsts: map[storage.PartitionID]int64{}}
 	c.topics()
 	c.groups()
 	for _, t := range s.Topics() {
@@ -242,7 +243,8 @@ func (c *check) bounds(p storage.PartitionID, b storage.Bounds, records []storag
 		}
 	}
 	before, err := c.s.Ordinal(p, b.First)
-	if n := c.removedBelow(p, b.First); err != nil || n != before && c.h.base == 0 {
+	c.firsts[p] = b.First
+	if n := c.removedBelow(p, b.First); err != nil || c.h.base == 0 && (before < n || before > n+c.unseen(p, b.First)) {
 		c.bad(&c.Disordered, "partition %d: %d records were removed, %d by its ordinals, %v", p, n, before, err)
 	}
 	if b.Records-before != int64(len(records)) || len(records) > 0 && records[0].Offset < b.First {
@@ -271,6 +273,9 @@ func (c *check) entries() {
 		case total == 0: // nothing tells
 		case n == total:
 			c.Entries++
+		case n > 0 && (a.ended == 0 || a.unseen) && c.mayBeTrimmed(a):
+			c.Entries++
+			a.unseen = true
 		case n > 0:
 			c.bad(&c.Torn, "entry %d: %d of %d records", a.Number, n, total)
 		case c.survives(a) && !a.gone:

@@ -64,6 +64,7 @@ type Attempt struct {
 	promised     storage.Durability
 	bases        []int64 // offset of each batch's first record, when acknowledged
 	total        uint32
+	unseen       bool // some of its records were trimmed before anybody knew that they were there
 	witnessed    bool // a reader saw a record of it
 }
 

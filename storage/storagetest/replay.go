@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/leatmq/leat/storage"
 )
@@ -54,7 +55,11 @@ func (h *History) Replay(line []byte) error {
 		e.Change.begun = h.seq
 		h.changes = append(h.changes, e.Change)
 	case e.Changed != nil:
-		h.endChange(e.Changed.Number, e.Changed.Acked)
+		c := h.lastChange()
+		if c == nil || c.ended != 0 {
+			return fmt.Errorf("the end of a change that never began: %s", line)
+		}
+		h.endChange(c, e.Changed.Acked)
 	case e.Topic != nil:
 		h.madeTopic(e.Topic)
 	case e.Group != nil:
