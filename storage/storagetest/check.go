@@ -90,6 +90,7 @@ func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
 	c.entries()
 	c.cursors()
 	c.order()
+	c.producers()
 	h.settle(c)
 	h.settleChanges()
 	return &c.Verdict

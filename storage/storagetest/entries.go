@@ -101,6 +101,7 @@ func testLimits(t *testing.T, s *suite) {
 	half := make([]byte, storage.MaxRecord/2+1)
 	for what, rs := range map[string][]storage.Record{
 		"value":          {{Value: make([]byte, storage.MaxRecord+1)}},
+		"100 MiB":        {{Value: make([]byte, 100<<20)}},
 		"key":            {{Key: make([]byte, storage.MaxRecord+1)}},
 		"headers":        {{Headers: storage.AppendHeader(nil, "k", make([]byte, storage.MaxRecord))}},
 		"key and value":  {{Key: half, Value: half}},

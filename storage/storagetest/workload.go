@@ -219,9 +219,13 @@ func (w *Workload) read() error {
 	if err != nil {
 		return err
 	}
-	rs, _, err := w.Store.Read(nil, p, w.rng.Int64N(b.Next+1), 1+w.rng.IntN(32<<10))
-	if err != nil {
+	r := Reading{Partition: p, From: w.rng.Int64N(b.Next + 1), Mark: w.History.Mark()}
+	if r.Records, r.Next, err = w.Store.Read(nil, p, r.From, 1+w.rng.IntN(32<<10)); err != nil {
 		return err
 	}
-	return violated(w.History.Saw(p, rs))
+	if b, err = w.Store.Bounds(p); err != nil {
+		return err
+	}
+	r.First = b.First
+	return violated(w.History.Got(r))
 }
