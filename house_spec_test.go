@@ -23,11 +23,14 @@ var spec = map[string]string{
 	"disk store":        "storage/disk.Store",
 	"StorageStrategy":   "storage.Strategy",
 	"SyncPolicy":        "storage.SyncPolicy",
+	"Level":             "storage.Level",
+	"CompressionPolicy": "storage.CompressionPolicy",
+	"CleanupPolicy":     "storage.CleanupPolicy",
+	"compressed store":  "storage.CompressionPolicy",
 	"AckStore":          "storage.Cursor",
 	"MessageAck":        "queue.Settlement",
 	"in-memory backend": "queue/embedded.InMemory",
 	"Algorithms":        "compress.Set",
-	"CompressionPolicy": "storage.CompressionPolicy",
 }
 
 func TestSpecNames(t *testing.T) {
