@@ -126,3 +126,26 @@ func dirBytes(tb testing.TB, dir string) (n int64) {
 	}))
 	return n
 }
+
+// TestPublishAllocates bounds the allocations of a publish that waits for the operating system: of one message a call, and of 100.
+func TestPublishAllocates(t *testing.T) {
+	br, err := embedded.Open(t.TempDir(), embedded.Options{})
+	must(t, err)
+	defer br.Close()
+	must(t, br.EnsureTopic(t.Context(), "t", queue.TopicConfig{Partitions: 1, Durability: queue.OS}))
+	batch := make([]queue.Message, 100)
+	for i := range batch {
+		batch[i] = queue.Message{Topic: "t", Value: make([]byte, 100)}
+	}
+	one := testing.AllocsPerRun(2000, func() {
+		_, err := br.Publish(context.Background(), batch[0])
+		must(t, err)
+	})
+	many := testing.AllocsPerRun(200, func() {
+		_, err := br.PublishBatch(context.Background(), batch...)
+		must(t, err)
+	})
+	if !raced && (one > 2 || many > 10) {
+		t.Errorf("a publish of one message makes %.0f allocations, at most 2 allowed; one of 100 %.0f, at most 10 allowed", one, many)
+	}
+}

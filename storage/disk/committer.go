@@ -36,6 +36,9 @@ func (c *committer) run() {
 	defer c.timer.Stop()
 	for {
 		due, ending := false, false
+		for n := 0; n < glances && len(c.wake) == 0; n++ {
+			runtime.Gosched()
+		}
 		select {
 		case <-c.wake:
 		case <-c.timer.C:
@@ -322,7 +325,7 @@ func (c *committer) finish(g *pending) {
 		c.unsynced = c.open.bytes
 		c.mu.Unlock()
 	}
-	c.core.Apply(g.Group)
+	c.core.Apply(&g.Group)
 	if g.last == 0 {
 		c.release(g)
 		return

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,9 +54,10 @@ type journal struct {
 
 // pending is a group being staged or committed.
 type pending struct {
-	*core.Group
+	core.Group
 	number   uint64
 	extents  []extent
+	one      [1]extent // where extents begins
 	bytes    int64
 	entries  int
 	records  int64
@@ -89,7 +91,10 @@ func newJournal(pool *core.Pool, r *ring, id identity, o Options, from mark) *jo
 }
 
 func (j *journal) newPending(number uint64) *pending {
-	return &pending{Group: core.NewGroup(), number: number}
+	g := &pending{number: number}
+	g.Begin()
+	g.extents = g.one[:0]
+	return g
 }
 
 func signal(ch chan struct{}) {
@@ -120,7 +125,7 @@ func (j *journal) Stage(e *core.Entry) (bool, error) {
 	j.reserved.bytes -= int64(e.Bytes)
 	j.reserved.records -= count(e)
 	j.reserved.parts -= int64(e.Parts())
-	e.Group = g.Group
+	e.Group = &g.Group
 	return false, nil
 }
 
@@ -196,23 +201,41 @@ func (j *journal) Wait(ctx context.Context, e *core.Entry) error {
 		j.committer.short()
 		j.turn.Unlock()
 	}
-	select {
-	case <-g.Done:
-		if g.Err != nil {
-			return errors.Join(storage.ErrIndeterminate, g.Err)
-		}
-		return nil
-	default:
+	if known(g, !e.Sync) {
+		return outcome(g)
 	}
 	select {
 	case <-g.Done:
-		if g.Err != nil {
-			return errors.Join(storage.ErrIndeterminate, g.Err)
-		}
-		return nil
+		return outcome(g)
 	case <-ctx.Done():
 		return errors.Join(storage.ErrIndeterminate, ctx.Err())
 	}
+}
+
+// glances is how often the committer, and an appender whose entry needs no sync, let others run before they sleep: what they wait for is mostly there
+// by then, and sleeping and being woken cost more than the write.
+const glances = 8
+
+// known tells whether the outcome of g is known, after a few glances if patient.
+func known(g *core.Group, patient bool) bool {
+	for n := 0; ; n++ {
+		select {
+		case <-g.Done:
+			return true
+		default:
+		}
+		if !patient || n == glances {
+			return false
+		}
+		runtime.Gosched()
+	}
+}
+
+func outcome(g *core.Group) error {
+	if g.Err != nil {
+		return errors.Join(storage.ErrIndeterminate, g.Err)
+	}
+	return nil
 }
 
 // Unroom implements core.Backend.

@@ -18,6 +18,8 @@ type Group struct {
 	effects []func()
 	last    frame.LSN
 	bytes   int64
+
+	one [1]touch // where touched begins: for a group of one entry, all of it
 }
 
 type touch struct {
@@ -30,8 +32,11 @@ type cursorBody struct {
 	body []byte
 }
 
-// NewGroup returns an empty group.
-func NewGroup() *Group { return &Group{Done: make(chan struct{})} }
+// Begin makes the zero Group an empty one.
+func (g *Group) Begin() {
+	g.Done = make(chan struct{})
+	g.touched = g.one[:0]
+}
 
 // Add notes what e changes. Under the backend's staging lock, and e's partitions are locked; number is the group's own.
 func (g *Group) Add(e *Entry, number uint64) {
