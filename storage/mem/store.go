@@ -2,7 +2,7 @@
 // the process. It opens in microseconds, starts no goroutine, touches no file, and works inside a testing/synctest bubble.
 //
 // It honours the strategies of its topics, so that a test runs the production's: every level is a topic in memory, those of MemoryOnly within their own bounds; cleanup
-// policies are applied by Clean, and by appends, once a second at most.
+// policies are applied by Clean, and by appends, once a second at most; LatestByKey to all that is there.
 //
 // It is not a cache, and not faster because it promises less order: partitions, entries, cursors and errors are those of storage/disk.
 package mem
@@ -113,7 +113,7 @@ func (s *Store) block(p *core.Partition, n int) *core.Block {
 func (s *Store) Append(ctx context.Context, e *storage.Entry) (storage.Durability, error) {
 	d, err := s.Face.Append(ctx, e)
 	if now := time.Now(); err == nil && now.UnixNano()-s.swept.Load() >= int64(sweepEvery) && s.sweeping.TryLock() {
-		s.note(s.clean(context.WithoutCancel(ctx)), now)
+		s.note(s.clean(context.WithoutCancel(ctx), false), now)
 		s.sweeping.Unlock()
 	}
 	return d, err
@@ -141,13 +141,13 @@ func (s *Store) Clean(ctx context.Context) error {
 	}
 	s.sweeping.Lock()
 	defer s.sweeping.Unlock()
-	return s.clean(ctx)
+	return s.clean(ctx, true)
 }
 
-func (s *Store) clean(ctx context.Context) error {
+func (s *Store) clean(ctx context.Context, all bool) error {
 	s.swept.Store(time.Now().UnixNano())
 	cuts, err := s.sweep.Plan(s.core, nil)
-	return errors.Join(err, s.core.TrimAll(ctx, cuts))
+	return errors.Join(err, s.core.TrimAll(ctx, cuts), s.core.KeepLatest(s.pool, all))
 }
 
 // Stats implements storage.Store.

@@ -28,19 +28,20 @@ type Partition struct {
 	strategy atomic.Pointer[storage.Strategy] // its topic's; replaced, never changed
 	dropped  atomic.Bool                      // its topic is deleted; set under Core.gate
 
-	mu      sync.Mutex
-	tail    tail  // guarded by mu, as all below
-	first   int64 // no record below it is stored
-	next    int64 // above every staged offset
-	count   int64 // records ever staged
-	end     int64 // above every committed offset. Invariant: end <= next
-	records int64 // records ever committed
-	spilled int   // frames at the front of tail that Older has, too
-	kept    int   // of these, in blocks that the topic keeps. Invariant: kept <= spilled
-	time    int64 // of the newest staged frame
-	older   Older
-	watches []*storage.Watcher         // replaced, never changed
-	cursors map[storage.GroupID]placed // of a volatile partition
+	mu        sync.Mutex
+	tail      tail  // guarded by mu, as all below
+	first     int64 // no record below it is stored
+	next      int64 // above every staged offset
+	count     int64 // records ever staged
+	end       int64 // above every committed offset. Invariant: end <= next
+	records   int64 // records ever committed
+	spilled   int   // frames at the front of tail that Older has, too
+	kept      int   // of these, in blocks that the topic keeps. Invariant: kept <= spilled
+	time      int64 // of the newest staged frame
+	older     Older
+	watches   []*storage.Watcher // replaced, never changed
+	compacted compaction
+	cursors   map[storage.GroupID]placed // of a volatile partition
 
 	passed  bool   // it is on its share's list; guarded by Share.passedMu
 	touched uint64 // serial of the newest block with frames of this partition; guarded by the backend's staging lock

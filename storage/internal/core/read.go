@@ -230,13 +230,14 @@ func (p *Partition) ordinalOf(offset int64) int64 {
 	return p.older.Ordinal(offset)
 }
 
-// ordinal counts the records of the partition below offset, from what is in memory. Batches are staged without gaps inside them.
+// ordinal counts the records of the partition below offset, from what is in memory. Batches are staged without gaps inside them, so that offsets count even where
+// records have gone since.
 func (t *tail) ordinal(offset int64) int64 {
 	i := t.find(offset)
 	if i == t.len() {
 		f := t.at(i - 1)
-		return f.ordinal + int64(f.count)
+		return f.ordinal + int64(f.span)
 	}
 	f := t.at(i)
-	return f.ordinal + max(0, min(offset-f.base, int64(f.count)))
+	return f.ordinal + max(0, min(offset-f.base, int64(f.span)))
 }

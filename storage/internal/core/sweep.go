@@ -193,11 +193,11 @@ func (p *Partition) holdings(files []Holding) []Holding {
 		}
 		if n := len(files); n > inFiles && files[n-1].Next == f.base && files[n-1].Bytes+int64(f.bodyLen) <= total/pieces {
 			h := &files[n-1]
-			h.Next, h.Records, h.Bytes, h.Newest = f.next(), h.Records+int64(f.count), h.Bytes+int64(f.bodyLen), f.time
+			h.Next, h.Records, h.Bytes, h.Newest = f.next(), h.Records+int64(f.span), h.Bytes+int64(f.bodyLen), f.time
 			continue
 		}
 		files = append(files, Holding{
-			Base: f.base, Next: f.next(), Ordinal: f.ordinal, Records: int64(f.count), Bytes: int64(f.bodyLen), Newest: f.time,
+			Base: f.base, Next: f.next(), Ordinal: f.ordinal, Records: int64(f.span), Bytes: int64(f.bodyLen), Newest: f.time,
 		})
 	}
 	return files
