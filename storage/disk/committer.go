@@ -155,7 +155,10 @@ func (c *committer) makeRoom() error {
 		return err
 	}
 	use.bytes = s.size
-	if _, err := s.file.WriteAt(use.encode(c.id), 0); err != nil {
+	c.lanes.journal.enter(&s.name)
+	_, err = s.file.WriteAt(use.encode(c.id), 0)
+	c.lanes.journal.leave()
+	if err != nil {
 		return fmt.Errorf("storage: journal file %s: %w", s.name, err)
 	}
 	c.slot, c.pos, c.seq = s, sector, use.seq
@@ -281,7 +284,10 @@ func (c *committer) putPieces(g *pending, pad []byte) error {
 }
 
 func (c *committer) putAt(p []byte) error {
-	if _, err := c.slot.file.WriteAt(p, c.pos); err != nil {
+	c.lanes.journal.enter(&c.slot.name)
+	_, err := c.slot.file.WriteAt(p, c.pos)
+	c.lanes.journal.leave()
+	if err != nil {
 		return err
 	}
 	c.pos += int64(len(p))
@@ -292,7 +298,10 @@ func (c *committer) putAt(p []byte) error {
 // sync makes all that was written durable: slots in their order, so that what survives is a prefix.
 func (c *committer) sync() error {
 	for _, s := range c.dirty {
-		if err := s.file.SyncData(); err != nil {
+		c.lanes.journal.enter(&s.name)
+		err := s.file.SyncData()
+		c.lanes.journal.leave()
+		if err != nil {
 			return fmt.Errorf("storage: syncing journal file %s: %w", s.name, err)
 		}
 	}

@@ -192,7 +192,7 @@ func (k *keeper) provide() error {
 
 // takeReserve opens the reserve of a store that is being opened, before anything is spilled.
 func (st *Store) takeReserve() (err error) {
-	st.keeper.reserve, err = openReserve(st.fs)
+	st.keeper.reserve, err = openReserve(st.fs, &st.lookout.lanes.segments)
 	return err
 }
 

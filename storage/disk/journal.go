@@ -17,12 +17,13 @@ import (
 // mutex and wait. One goroutine, the committer (committer.go), writes and syncs what has gathered meanwhile; an appender that is alone may
 // take its place for a single write.
 type journal struct {
-	core *core.Core
-	pool *core.Pool
-	ring *ring
-	id   identity
-	hard int64 // unspilled bytes at which appenders wait
-	soft int64 // unspilled bytes at which the keeper is told to spill
+	core  *core.Core
+	pool  *core.Pool
+	ring  *ring
+	lanes *lanes
+	id    identity
+	hard  int64 // unspilled bytes at which appenders wait
+	soft  int64 // unspilled bytes at which the keeper is told to spill
 
 	wake chan struct{} // the committer has work
 	kick chan struct{} // the keeper has

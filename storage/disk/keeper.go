@@ -218,7 +218,11 @@ func (k *keeper) upTo(applied frame.LSN) error {
 		if s.Meta().Sealed {
 			continue
 		}
-		if err := s.Align(); err != nil {
+		name := s.Name()
+		k.journal.lanes.segments.enter(&name)
+		err := s.Align()
+		k.journal.lanes.segments.leave()
+		if err != nil {
 			return err
 		}
 	}
@@ -264,11 +268,16 @@ func (h *history) state() partState {
 
 // complete makes what was captured durable, then the checkpoint itself, and then frees what neither it nor the one before it needs.
 func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
-	if err := syncAll(dirty); err != nil {
+	l := &k.journal.lanes.checkpoint
+	if err := syncAll(dirty, l); err != nil {
 		return fmt.Errorf("storage: syncing segments: %w", err)
 	}
-	if err := c.write(k.files[k.next]); err != nil {
-		return fmt.Errorf("storage: writing %s: %w", checkpointNames[k.next], err)
+	name := checkpointNames[k.next]
+	l.enter(&name)
+	err := c.write(k.files[k.next])
+	l.leave()
+	if err != nil {
+		return fmt.Errorf("storage: writing %s: %w", name, err)
 	}
 	k.next = (k.next + 1) % len(k.files)
 	k.ring.release(min(k.made.from.seq, c.from.seq))
@@ -284,14 +293,17 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 // syncers is how many segments are synced at once: beyond that a disk gains nothing.
 const syncers = 16
 
-func syncAll(segments []*segment.Segment) error {
+func syncAll(segments []*segment.Segment, l *lane) error {
 	var wg sync.WaitGroup
 	work := make(chan *segment.Segment)
 	errs := make([]error, min(syncers, len(segments)))
 	for i := range errs {
 		wg.Go(func() {
 			for s := range work {
+				name := s.Name()
+				l.enter(&name)
 				errs[i] = errors.Join(errs[i], s.Sync())
+				l.leave()
 			}
 		})
 	}

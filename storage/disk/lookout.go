@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -13,12 +14,14 @@ type lookout struct {
 	core   *core.Core
 	events func(storage.Event) // nil: nobody wants to know
 	told   atomic.Bool         // that the store stopped
+	after  time.Duration       // for how long a call may be under way
+	lanes  lanes
 
 	quit, done chan struct{}
 }
 
-func newLookout(c *core.Core, events func(storage.Event)) *lookout {
-	return &lookout{core: c, events: events, quit: make(chan struct{}), done: make(chan struct{})}
+func newLookout(c *core.Core, o *Options) *lookout {
+	return &lookout{core: c, events: o.Events, after: o.StallAfter, quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // tell calls the operator's function. No lock of the store is held by who calls it.
@@ -33,12 +36,37 @@ func (l *lookout) tell(e storage.Event) {
 // run watches until quit is closed.
 func (l *lookout) run() {
 	defer close(l.done)
-	select {
-	case <-l.core.Stopped():
-	case <-l.quit:
+	every := max(l.after/looks, time.Millisecond)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for stopped := l.core.Stopped(); ; {
+		select {
+		case <-tick.C:
+			l.look(every)
+		case <-stopped:
+			l.stopped()
+			stopped = nil
+		case <-l.quit:
+			l.look(0) // what was stuck has ended
+			l.stopped()
+			return
+		}
 	}
-	l.stopped()
-	<-l.quit
+}
+
+// looks is how often a call is looked at before it is found stuck.
+const looks = 5
+
+// look tells of calls that do not return, and of those that have after all.
+func (l *lookout) look(every time.Duration) {
+	for _, lane := range l.lanes.all() {
+		switch stuck, moving := lane.look(every, l.after); {
+		case stuck:
+			l.tell(storage.Event{Kind: storage.EventStalled, Text: fmt.Sprintf("writing or syncing %s has not returned for %v", *lane.what.Load(), l.after)})
+		case moving:
+			l.tell(storage.Event{Kind: storage.EventMoving, Text: "the disk has answered"})
+		}
+	}
 }
 
 // stopped tells once that the store stopped, if it did.

@@ -253,7 +253,8 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	st.core.SetMemory(st.memory)
 	st.journal.core = st.core
 	st.Face = st.core.Face()
-	st.lookout = newLookout(st.core, o.Events)
+	st.lookout = newLookout(st.core, &st.opt)
+	st.journal.lanes, st.ring.lane = &st.lookout.lanes, &st.lookout.lanes.files
 	st.keeper = &keeper{
 		spiller: spiller{
 			journal: st.journal, segments: st.segments, parts: &histories{by: map[storage.PartitionID]*history{}},

@@ -19,6 +19,8 @@ type Options struct {
 	ScrubEvery time.Duration
 	// ScrubBytesPerSecond bounds what that reads. 0: 32 MiB.
 	ScrubBytesPerSecond int64
+	// StallAfter is for how long a write or a sync may not return before Events is told so: storage.EventStalled. 0: 5 s.
+	StallAfter time.Duration
 	// Tuning is for tests, and for machines that are very small or very large.
 	Tuning Tuning
 }
@@ -67,6 +69,7 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&t.UnlinkPause, 20*time.Millisecond)
 	fill(&t.OpenFiles, max(1, min(osfs.Descriptors()/2, maxOpenFiles)))
 	fill(&t.RoomEvery, time.Second)
+	fill(&o.StallAfter, 5*time.Second)
 	switch {
 	case o.MemoryBytes < minMemory:
 		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)
@@ -82,6 +85,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, tooSmall("Tuning.JournalBytes", t.JournalBytes, 4*t.SlotBytes)
 	case t.SegmentBytes < minSlot:
 		return o, tooSmall("Tuning.SegmentBytes", t.SegmentBytes, minSlot)
+	case o.StallAfter < time.Millisecond:
+		return o, tooSmall("Options.StallAfter", int64(o.StallAfter), int64(time.Millisecond))
 	case t.RoomEvery < time.Millisecond:
 		return o, tooSmall("Tuning.RoomEvery", int64(t.RoomEvery), int64(time.Millisecond))
 	case t.SpillBytes < 0 || t.SpillBytes > o.MemoryBytes/2:

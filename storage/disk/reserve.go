@@ -16,10 +16,12 @@ const reserveName = "reserve"
 type reserve struct {
 	file vfs.File
 	size int64 // 0 while it is given up
+	lane *lane
+	name string // for lane
 }
 
 // openReserve opens the file, or makes it. What it takes is what the last owner left.
-func openReserve(fsys vfs.FS) (*reserve, error) {
+func openReserve(fsys vfs.FS, l *lane) (*reserve, error) {
 	f, err := fsys.Open(reserveName, vfs.ReadWrite)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = fsys.Create(reserveName)
@@ -31,12 +33,14 @@ func openReserve(fsys vfs.FS) (*reserve, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("storage: %s: %w", reserveName, err), f.Close())
 	}
-	return &reserve{file: f, size: size}, nil
+	return &reserve{file: f, size: size, lane: l, name: reserveName}, nil
 }
 
 // grow has the reserve take size bytes, or what it took before.
 func (r *reserve) grow(size int64) error {
+	r.lane.enter(&r.name)
 	err := r.file.Allocate(size)
+	r.lane.leave()
 	if err == nil {
 		r.size = size
 		return nil
@@ -46,7 +50,10 @@ func (r *reserve) grow(size int64) error {
 
 // cut makes the reserve smaller.
 func (r *reserve) cut(size int64) error {
-	if err := r.file.Truncate(size); err != nil {
+	r.lane.enter(&r.name)
+	err := r.file.Truncate(size)
+	r.lane.leave()
+	if err != nil {
 		return fmt.Errorf("storage: %s: %w", reserveName, err)
 	}
 	r.size = size

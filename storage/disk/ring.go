@@ -17,6 +17,7 @@ type ring struct {
 	fs      vfs.FS
 	budget  int64
 	largest atomic.Int64 // of the slots
+	lane    *lane
 
 	mu      sync.Mutex
 	changed *sync.Cond // a slot became free, or stopped was set
@@ -29,7 +30,7 @@ type ring struct {
 }
 
 func newRing(fs vfs.FS, budget int64, slots []*slot, made int) *ring {
-	r := &ring{fs: fs, budget: budget, slots: slots, made: made}
+	r := &ring{fs: fs, budget: budget, slots: slots, made: made, lane: new(lane)}
 	r.changed = sync.NewCond(&r.mu)
 	for _, s := range slots {
 		r.largest.Store(max(r.largest.Load(), s.size))
@@ -125,7 +126,10 @@ func (r *ring) makeLocked(size int64) error {
 	r.made++
 	r.making = true
 	r.mu.Unlock()
+	name := slotName(number)
+	r.lane.enter(&name)
 	s, err := r.makeDurable(number, size)
+	r.lane.leave()
 	r.mu.Lock()
 	r.making, r.failed = false, time.Time{}
 	r.changed.Broadcast()

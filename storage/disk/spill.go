@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"sort"
 	"sync/atomic"
 	"time"
@@ -112,7 +113,10 @@ func (s *spiller) chunk(p *core.Partition, limit frame.LSN) (int64, error) {
 	if cap(frames) <= 2*spillChunk {
 		s.buf = frames
 	}
+	name := fmt.Sprintf("segments of partition %d", p.ID)
+	s.journal.lanes.segments.enter(&name)
 	done, err := s.append(p, frames, hs)
+	s.journal.lanes.segments.leave()
 	if done == 0 {
 		return 0, err
 	}
