@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
@@ -45,17 +44,6 @@ func object(w io.Writer, v any) error {
 	j.SetEscapeHTML(false)
 	j.SetIndent("", "  ")
 	return j.Encode(v)
-}
-
-// shortly rounds a duration for people.
-func shortly(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	}
-	return d.Round(time.Microsecond).String()
 }
 
 // names finds the topic of a partition.

@@ -211,17 +211,6 @@ func (h *history) Ordinal(offset int64) int64 {
 	return m.Ordinal + max(0, offset-m.Base)
 }
 
-// at is the offset of the record that has n records of the partition before it; Next if there are not so many.
-func (h *history) at(n int64) int64 {
-	l := h.list()
-	i := sort.Search(len(l), func(i int) bool { m := l[i].Meta(); return m.Ordinal+m.Count > n })
-	if i == len(l) {
-		return h.Next()
-	}
-	m := l[i].Meta()
-	return m.Base + max(0, n-m.Ordinal)
-}
-
 // histories is all partitions' histories, by partition.
 type histories struct {
 	mu sync.Mutex
