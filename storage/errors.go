@@ -28,6 +28,11 @@ var (
 	// ErrMixedDurability is returned for an entry that has records of a MemoryOnly topic together with records or cursors of durable ones: it
 	// could not survive whole. Nothing was stored.
 	ErrMixedDurability = errors.New("storage: an entry of records in memory and durable ones cannot be atomic")
+	// ErrNotEmpty is returned for writing a copy of a store into a directory that holds something. Nothing was changed.
+	ErrNotEmpty = errors.New("storage: directory not empty")
+	// ErrUnfinished is returned for a directory in which a snapshot or a restore has not ended: what is there is no whole store. A new snapshot or restore into it
+	// begins again.
+	ErrUnfinished = errors.New("storage: unfinished copy of a store")
 	// ErrFormat says that a directory was written by a newer version, or is no store: nothing was changed.
 	ErrFormat = errors.New("storage: unknown format")
 )

@@ -29,7 +29,7 @@ import (
 //	 16- 23  store
 //	 24- 31  sequence number of the checkpoint
 //	 32- 35  epoch of the journal behind it
-//	 36- 39  1 if the store was closed: the journal behind it is empty
+//	 36- 39  flags: 1 the store was closed, and the journal behind it is empty; 2 the directory is a copy that was not opened yet
 //	 40- 47  LSN up to which the journal is in it
 //	 48- 71  where to go on in the journal: LSN in front, sequence number of the slot, byte
 //	 72- 79  LSN of the last frame of all, of an earlier epoch perhaps
@@ -37,6 +37,7 @@ import (
 //	 88- 95  next partition ID, next group ID
 //	 96-103  number of sections, length of their table
 //	104-107  CRC-32C of the table
+//	108-115  life: a random number, new when the store is made or restored
 //	124-127  CRC-32C of bytes 0-123
 //
 // The table follows at byte 4096: for each section its length and CRC-32C, seeded; then the sections, one behind the other.
@@ -45,6 +46,8 @@ type checkpoint struct {
 	seq      uint64
 	epoch    uint32
 	clean    bool
+	copied   bool   // of a directory that is a copy, and was not opened yet
+	life     uint64 // a random number of the store since it was made, or restored
 	applied  frame.LSN
 	from     mark
 	last     frame.LSN
@@ -90,6 +93,18 @@ const (
 
 var checkpointNames = [...]string{"checkpoint-a", "checkpoint-b", "checkpoint-c"}
 
+const (
+	cleanFlag = 1 << iota
+	copiedFlag
+)
+
+func flag(on bool, bit uint32) uint32 {
+	if on {
+		return bit
+	}
+	return 0
+}
+
 func (c *checkpoint) encodeHeader(table []byte, sections int) []byte {
 	b := make([]byte, sector)
 	le := binary.LittleEndian
@@ -99,9 +114,7 @@ func (c *checkpoint) encodeHeader(table []byte, sections int) []byte {
 	le.PutUint64(b[16:], c.id.store)
 	le.PutUint64(b[24:], c.seq)
 	le.PutUint32(b[32:], c.epoch)
-	if c.clean {
-		le.PutUint32(b[36:], 1)
-	}
+	le.PutUint32(b[36:], flag(c.clean, cleanFlag)|flag(c.copied, copiedFlag))
 	le.PutUint64(b[40:], uint64(c.applied))
 	le.PutUint64(b[48:], uint64(c.from.lsn))
 	le.PutUint64(b[56:], c.from.seq)
@@ -113,6 +126,7 @@ func (c *checkpoint) encodeHeader(table []byte, sections int) []byte {
 	le.PutUint32(b[96:], uint32(sections))
 	le.PutUint32(b[100:], uint32(len(table)))
 	le.PutUint32(b[104:], crc32.Checksum(table, castagnoli))
+	le.PutUint64(b[108:], c.life)
 	le.PutUint32(b[124:], crc32.Checksum(b[:124], castagnoli))
 	return b
 }
@@ -192,7 +206,8 @@ func decodeHeader(b []byte) (c *checkpoint, t tableOf, err error) {
 	}
 	c = &checkpoint{
 		id:  identity{store: le.Uint64(b[16:]), seed: frame.Seed(le.Uint32(b[12:]))},
-		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]), clean: le.Uint32(b[36:]) == 1,
+		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]), life: le.Uint64(b[108:]),
+		clean: le.Uint32(b[36:])&cleanFlag != 0, copied: le.Uint32(b[36:])&copiedFlag != 0,
 		applied:  frame.LSN(le.Uint64(b[40:])),
 		from:     mark{lsn: frame.LSN(le.Uint64(b[48:])), seq: le.Uint64(b[56:]), pos: int64(le.Uint64(b[64:]))},
 		last:     frame.LSN(le.Uint64(b[72:])),

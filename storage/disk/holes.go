@@ -104,9 +104,9 @@ func without(g frame.Hole, first, next int64) (left []frame.Hole) {
 
 // lose is replay of a batch whose body is lost: a hole in its partition, behind everything before it.
 func (r *replay) lose(h *frame.Header, at place) error {
-	p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+	p, err := r.partition(h)
 	if p == nil {
-		return fmt.Errorf("%w: partition %d", storage.ErrNotFound, h.Partition)
+		return err
 	}
 	if h, raw, err := r.spilledCopy(h); raw != nil || err != nil {
 		if err != nil {

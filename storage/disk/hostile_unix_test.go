@@ -171,7 +171,7 @@ func (a *tally) typed(err error, where string) {
 	var stopped *storage.StoppedError
 	var path *fs.PathError
 	switch {
-	case errors.As(err, &damage), errors.As(err, &stopped), errors.Is(err, storage.ErrFormat):
+	case errors.As(err, &damage), errors.As(err, &stopped), errors.Is(err, storage.ErrFormat), errors.Is(err, storage.ErrUnfinished):
 	case errors.Is(err, vfs.ErrNotRegular), errors.As(err, &path):
 	default:
 		a.wrong("%s: %v", where, err)

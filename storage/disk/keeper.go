@@ -41,7 +41,9 @@ type keeper struct {
 	busy        chan struct{}      // has a value while no checkpoint is under way
 	unmade      []*segment.Segment // of a checkpoint that could not be made: the next one takes them again; belongs to who has busy
 	quit, done  chan struct{}
-	err         error         // of a checkpoint under way; read after it took busy
+	err         error // of a checkpoint under way; read after it took busy
+	asking      sync.Mutex
+	asks        []*ask        // guarded by asking: who wants to know the next checkpoint that is begun
 	applied     atomic.Uint64 // LSN up to which the newest durable checkpoint has the journal
 	checkpoints atomic.Int64
 }
@@ -115,7 +117,7 @@ func (k *keeper) turn(timed bool) error {
 	}
 	// The journal behind two checkpoints is kept: with one for each quarter of the budget, that is half of it.
 	due := k.journal.written.Load()-k.captured >= k.ring.budget/4
-	if starved || due || k.wanted.Load() || timed && uint64(k.core.State.Applied()) > k.applied.Load() {
+	if starved || due || k.wanted.Load() || k.awaited() || timed && uint64(k.core.State.Applied()) > k.applied.Load() {
 		return k.begin()
 	}
 	return nil
@@ -165,8 +167,10 @@ func (k *keeper) begin() error {
 		k.busy <- struct{}{}
 		return err
 	}
-	c, dirty, err := k.capture(false)
+	asks := k.takeAsks()
+	c, dirty, err := k.captureFor(asks)
 	if err != nil || c == nil {
+		k.answer(asks, nil, k.why(err))
 		k.busy <- struct{}{}
 		return err
 	}
@@ -181,6 +185,7 @@ func (k *keeper) begin() error {
 			k.core.Stop(err)
 			k.ring.stop()
 		}
+		k.answer(asks, c, short(err))
 		k.busy <- struct{}{}
 		signal(k.journal.kick)
 	}()
@@ -231,7 +236,7 @@ func (k *keeper) upTo(applied frame.LSN) error {
 
 // describe builds the checkpoint of what the catalog, the segments and cursors are now.
 func (k *keeper) describe(cursors map[core.CursorKey][]byte) *checkpoint {
-	c := &checkpoint{id: k.made.id, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile.Load()}
+	c := &checkpoint{id: k.made.id, life: k.made.life, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile.Load()}
 	k.graves.begin(c.seq) // first, so that what is buried meanwhile is kept for as long as c may name it
 	c.groups, c.files = k.core.Catalog.Groups(), k.ring.files()
 	c.nextPart, c.nextGrp = k.core.Catalog.NextIDs()

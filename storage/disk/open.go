@@ -20,7 +20,10 @@ import (
 // open brings the store to where its last owner left it: checkpoint, then journal, then a checkpoint of its own, in a new epoch. Nothing
 // that the old checkpoint needs is written over before the new one is durable, so an open that is cut short can be made again.
 func (st *Store) open() error {
-	base, target, err := st.newest()
+	if err := refuseUnfinished(st.fs); err != nil && !st.opt.finishing {
+		return err
+	}
+	base, target, err := newestCheckpoint(st.fs)
 	if err != nil {
 		return err
 	}
@@ -32,6 +35,9 @@ func (st *Store) open() error {
 	end, err := st.recover(base, target)
 	if err != nil {
 		return err
+	}
+	if base.copied { // before offsets are left out that no record of the copy has
+		st.liveAnew()
 	}
 	if !base.clean || end.crossed {
 		st.jump()
@@ -49,6 +55,11 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 	}
 	if err := st.bear(err); err != nil {
 		return nil, err
+	}
+	if len(slots) == 0 {
+		if slots, made, err = st.noSlots(base); err != nil {
+			return nil, err
+		}
 	}
 	st.report.Foreign = append(st.report.Foreign, foreign...)
 	st.ring = newRing(st.fs, st.opt.Tuning.JournalBytes, slots, made)
@@ -75,12 +86,18 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 	return end, st.disown()
 }
 
-// newest returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.
-func (st *Store) newest() (*checkpoint, int, error) {
+// liveAnew gives the store and its topics the identities of a copy that goes its own way from here on.
+func (st *Store) liveAnew() {
+	st.keeper.made.life = random()
+	st.core.Catalog.Reincarnate()
+}
+
+// newestCheckpoint returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.
+func newestCheckpoint(fsys vfs.FS) (*checkpoint, int, error) {
 	var best *checkpoint
 	target := 0
 	for i, name := range checkpointNames {
-		c, err := readCheckpoint(st.fs, name)
+		c, err := readCheckpoint(fsys, name)
 		if errors.Is(err, errCheckpoint) {
 			continue
 		}
@@ -94,17 +111,17 @@ func (st *Store) newest() (*checkpoint, int, error) {
 	if best != nil {
 		return best, target, nil
 	}
-	used, err := st.used()
+	used, err := usedName(fsys)
 	if err == nil && used != "" {
 		err = &storage.DamageError{File: checkpointNames[0], Reason: "no checkpoint is whole, but " + used + " holds records"}
 	}
 	return nil, 0, err
 }
 
-// used returns the name of a file that was used for records, "" if there is none: a directory with neither checkpoint nor records is new,
+// usedName returns the name of a file that was used for records, "" if there is none: a directory with neither checkpoint nor records is new,
 // since the first checkpoint is the last thing that its making writes.
-func (st *Store) used() (string, error) {
-	infos, err := st.fs.List(journalDir)
+func usedName(fsys vfs.FS) (string, error) {
+	infos, err := fsys.List(journalDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -113,7 +130,7 @@ func (st *Store) used() (string, error) {
 	}
 	for _, info := range infos {
 		name := journalDir + "/" + info.Name
-		b, err := readHead(st.fs, name)
+		b, err := readHead(fsys, name)
 		if err != nil {
 			return "", fmt.Errorf("storage: journal: %w", err)
 		}
@@ -121,7 +138,7 @@ func (st *Store) used() (string, error) {
 			return name, nil
 		}
 	}
-	segments, err := st.fs.List(segmentDir)
+	segments, err := fsys.List(segmentDir)
 	if err == nil && len(segments) > 0 {
 		return segmentDir + "/" + segments[0].Name, nil
 	}
@@ -176,7 +193,26 @@ func (st *Store) initialise() (*checkpoint, error) {
 	if err := errors.Join(st.fs.SyncDir(journalDir), st.fs.SyncDir(".")); err != nil {
 		return nil, fmt.Errorf("storage: new directory: %w", err)
 	}
-	return &checkpoint{id: id, clean: true, files: files, nextFile: 1, from: mark{seq: 0}}, nil
+	return &checkpoint{id: id, clean: true, life: random(), files: files, nextFile: 1, from: mark{seq: 0}}, nil
+}
+
+// noSlots makes the journal of a copy that has none.
+func (st *Store) noSlots(base *checkpoint) (slots []*slot, made int, err error) {
+	if !base.clean {
+		return nil, 0, st.bear(&storage.DamageError{File: journalDir, Reason: "all files of the journal are missing"})
+	}
+	if st.readOnly {
+		return nil, 0, nil
+	}
+	for i := range st.opt.Tuning.Slots {
+		s, err := makeSlot(st.fs, i, st.opt.Tuning.SlotBytes)
+		if err != nil {
+			closeSlots(slots)
+			return nil, 0, err
+		}
+		slots = append(slots, s)
+	}
+	return slots, len(slots), nil
 }
 
 func (st *Store) firstSlot(number int) error {

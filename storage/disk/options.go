@@ -23,6 +23,8 @@ type Options struct {
 	StallAfter time.Duration
 	// Tuning is for tests, and for machines that are very small or very large.
 	Tuning Tuning
+
+	finishing bool // the directory of an unfinished copy, by who makes it
 }
 
 // Tuning sets sizes that are right by default.

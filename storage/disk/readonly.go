@@ -38,7 +38,10 @@ func OpenReadOnlyFS(fsys vfs.FS, o Options) (*Store, error) {
 // no checkpoint is made.
 func (st *Store) look() error {
 	st.readOnly = true
-	base, target, err := st.newest()
+	if err := refuseUnfinished(st.fs); err != nil {
+		return err
+	}
+	base, target, err := newestCheckpoint(st.fs)
 	if err != nil {
 		return err
 	}

@@ -98,10 +98,3 @@ func TestReadOnlyMedium(t *testing.T) {
 	onlyReadable(t, filepath.Join(at, "store"))
 	check("refused and read")
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -281,8 +281,8 @@ func openSlots(fsys vfs.FS, id identity) (slots []*slot, made int, foreign []str
 		return nil, 0, nil, fmt.Errorf("storage: journal: %w", err)
 	}
 	for _, info := range infos {
-		n, err := strconv.Atoi(info.Name)
-		if err != nil || n < 0 || journalDir+"/"+info.Name != slotName(n) || n >= maxSlots {
+		n, ok := slotNumber(info.Name)
+		if !ok {
 			foreign = append(foreign, journalDir+"/"+info.Name)
 			continue
 		}
@@ -300,6 +300,12 @@ func openSlots(fsys vfs.FS, id identity) (slots []*slot, made int, foreign []str
 	}
 	slices.SortFunc(slots, func(a, b *slot) int { return a.number - b.number })
 	return slots, made, foreign, nil
+}
+
+// slotNumber returns the number in the name of a journal file.
+func slotNumber(name string) (n int, ok bool) {
+	n, err := strconv.Atoi(name)
+	return n, err == nil && n >= 0 && journalDir+"/"+name == slotName(n) && n < maxSlots
 }
 
 func closeSlots(slots []*slot) {

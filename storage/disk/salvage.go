@@ -88,7 +88,7 @@ type salvager struct {
 // recover is Store.open of what is damaged.
 func (v *salvager) recover(st *Store) error {
 	v.st = st
-	base, target, err := st.newest()
+	base, target, err := newestCheckpoint(st.fs)
 	var damage *storage.DamageError
 	switch {
 	case err != nil:

@@ -172,7 +172,7 @@ func (s *spiller) append(p *core.Partition, frames []byte, hs []frame.Header) (d
 			return done, err
 		}
 		err = seg.Append(frames[:size])
-		if damaged(err) && seg.Meta().Count > 0 { // nothing is added to it
+		if damaged(err) && seg.Meta().Count > 0 || errors.Is(err, segment.ErrSealed) { // nothing is added to it
 			if seg, err = s.create(h, hs[0].Base); err == nil {
 				err = seg.Append(frames[:size])
 			}
@@ -214,7 +214,7 @@ func (s *spiller) target(h *history, base int64, size int) (*segment.Segment, er
 	case vfs.NoSpace(err) && m.Next == base: // it grows beyond its size until there is space for a footer
 		return a, nil
 	case vfs.NoSpace(err): // it does without one
-	case !damaged(err):
+	case !damaged(err) && !errors.Is(err, segment.ErrSealed):
 		return nil, err
 	}
 	return s.create(h, base)

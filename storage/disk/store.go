@@ -109,13 +109,9 @@ func take(fsys vfs.FS, o Options, recovery func(*Store) error) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := fsys.Lock(osfs.Process() + " since " + began.Format(time.RFC3339))
+	l, err := lockDir(fsys)
 	if err != nil {
-		var held *vfs.HeldError
-		if errors.As(err, &held) {
-			return nil, fmt.Errorf("%w: %w", storage.ErrInUse, err)
-		}
-		return nil, fmt.Errorf("storage: %w", err)
+		return nil, err
 	}
 	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{}), holed: map[*core.Partition]bool{}}
 	if st.report.Exposed, err = exposed(fsys); err != nil {
@@ -142,6 +138,24 @@ func unwritable(err error) error {
 		return fmt.Errorf("%w: %w", storage.ErrReadOnly, err)
 	}
 	return err
+}
+
+// lockDir takes the directory for this process: storage.ErrInUse if it has an owner.
+func lockDir(fsys vfs.FS) (lock, error) {
+	l, err := fsys.Lock(osfs.Process() + " since " + time.Now().Format(time.RFC3339))
+	return l, inUse(err)
+}
+
+// inUse adds what the package promises to the error of a lock.
+func inUse(err error) error {
+	var held *vfs.HeldError
+	switch {
+	case errors.As(err, &held):
+		return fmt.Errorf("%w: %w", storage.ErrInUse, err)
+	case err != nil:
+		return fmt.Errorf("storage: %w", err)
+	}
+	return nil
 }
 
 // Stats implements storage.Store.

@@ -50,6 +50,9 @@ func (c *check) cursors() {
 				c.bad(&c.Lost, "the cursor of group %d on partition %d is missing with them", k.group, k.partition)
 				break
 			}
+			if v.attempt.total == 0 {
+				v.attempt.gone = true
+			}
 		}
 	}
 }

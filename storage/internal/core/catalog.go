@@ -296,3 +296,19 @@ func (c *Catalog) stats() storage.Stats {
 	}
 	return s
 }
+
+// Reincarnate gives all topics new incarnations, and has them remember the ones they had. Before the store serves.
+func (c *Catalog) Reincarnate() {
+	for i := range c.topics {
+		t := &c.topics[i]
+		if t.Strategy.Level == storage.MemoryOnly { // it begins anew with each open
+			continue
+		}
+		life := storage.Life{Incarnation: t.Incarnation, Next: make([]int64, t.Partitions)}
+		for n := range life.Next {
+			life.Next[n] = c.partitions[t.Partition(n)].Marks().Next
+		}
+		t.Past = append(slices.Clone(t.Past[max(0, len(t.Past)+1-storage.MaxPast):]), life)
+		t.Incarnation = incarnation()
+	}
+}

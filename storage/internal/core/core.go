@@ -45,7 +45,9 @@ type Core struct {
 	cause   atomic.Pointer[storage.StoppedError]
 	gate    sync.RWMutex // held for reading while an entry is staged
 	closed  atomic.Bool  // set under gate
-	reading bool         // nothing is ever written; see ReadOnly
+
+	applying sync.Mutex // held by Apply; taken before every other lock
+	reading  bool       // nothing is ever written; see ReadOnly
 
 	memory *Pool         // for the records of volatile partitions; nil: they lie where all do
 	staged atomic.Uint64 // orders what is staged in memory only
@@ -148,4 +150,10 @@ func (c *Core) partition(id storage.PartitionID) (*Partition, error) {
 		return nil, storage.ErrNotFound
 	}
 	return p, nil
+}
+
+// Hold keeps everything as it is: nothing that was staged becomes visible until the returned function is called.
+func (c *Core) Hold() (release func()) {
+	c.applying.Lock()
+	return c.applying.Unlock
 }

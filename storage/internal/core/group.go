@@ -72,6 +72,8 @@ func (g *Group) touch(p *Partition, number uint64) {
 
 // Apply makes the group's entries visible. Groups are applied in their order, by one goroutine.
 func (c *Core) Apply(g *Group) {
+	c.applying.Lock()
+	defer c.applying.Unlock()
 	for _, t := range g.topics {
 		c.Catalog.AddTopic(*t)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/leatmq/leat/storage/internal/frame"
 )
 
-// ErrSealed is returned for appending to a sealed segment.
+// ErrSealed is returned for appending to a sealed segment, or to one whose file was sealed once: such a file may have another name, in a snapshot, and is
+// never written to again.
 var ErrSealed = errors.New("segment: sealed")
 
 // Append writes whole frames to the end, in one write: batches of the partition as they stand in the journal, with ascending offsets. Their sums are not
@@ -102,6 +103,9 @@ func (s *Segment) Seal() error {
 		return err
 	}
 	defer s.dir.release(h)
+	if h.sealed {
+		return ErrSealed
+	}
 	lines, err := s.indexed(h)
 	if err != nil {
 		return err
@@ -145,7 +149,10 @@ func (s *Segment) write(p []byte, done func()) error {
 		return err
 	}
 	defer s.dir.release(h)
-	if h.short { // what is missing must not become a hole
+	switch {
+	case h.sealed:
+		return ErrSealed
+	case h.short: // what is missing must not become a hole
 		return s.shortened(h)
 	}
 	_, err = h.file.WriteAt(p, length)

@@ -59,7 +59,7 @@ func (d *Dir) create(p storage.PartitionID, epoch uint32, m Meta) (*Segment, err
 		return nil, err
 	}
 	f, err := s.create(&header{file: m.File, partition: p, epoch: epoch, base: m.Base, ordinal: m.Ordinal, rewritten: m.Rewritten})
-	h, err := d.admit(s, f, false, err)
+	h, err := d.admit(s, f, found{}, err)
 	if err != nil {
 		return nil, err
 	}

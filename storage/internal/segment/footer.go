@@ -84,7 +84,7 @@ func (s *Segment) readFooter(h *handle, m *Meta) (lines []line, ok bool, err err
 		return nil, false, err
 	}
 	n := size - m.Length
-	if n < trailerSize || n > trailerSize+m.Length/frame.HeaderSize*lineSize { // a line stands for a frame at least
+	if n < trailerSize || n > m.MaxFooter() { // a line stands for a frame at least
 		return nil, false, nil
 	}
 	b, err := readAt(h.file, m.Length, int(n))

@@ -15,6 +15,7 @@ type handle struct {
 	segment *Segment // Invariant: not discarded
 	file    vfs.File
 	short   bool          // when it was opened, it was shorter than what counts
+	sealed  bool          // when it was opened, it had the footer of a segment, though the checkpoint knows nothing of that
 	users   int           // guarded by Dir.mu
 	elem    *list.Element // in Dir.open
 }
@@ -32,8 +33,8 @@ func (d *Dir) acquire(s *Segment) (*handle, error) {
 	if err := d.reserve(); err != nil {
 		return nil, err
 	}
-	f, short, err := s.open()
-	return d.admit(s, f, short, err)
+	f, was, err := s.open()
+	return d.admit(s, f, was, err)
 }
 
 // pin returns the open file of s if it is open, else nil.
@@ -87,7 +88,7 @@ func (d *Dir) reserve() error {
 }
 
 // admit ends what reserve began: f is the file of s now, in use by the caller, or err why it could not be opened.
-func (d *Dir) admit(s *Segment, f vfs.File, short bool, err error) (*handle, error) {
+func (d *Dir) admit(s *Segment, f vfs.File, was found, err error) (*handle, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.opening--
@@ -100,7 +101,7 @@ func (d *Dir) admit(s *Segment, f vfs.File, short bool, err error) (*handle, err
 	if err != nil {
 		return nil, err
 	}
-	h := &handle{segment: s, file: f, short: short, users: 1}
+	h := &handle{segment: s, file: f, short: was.short, sealed: was.sealed, users: 1}
 	h.elem = d.open.PushBack(h)
 	s.handle = h
 	return h, nil

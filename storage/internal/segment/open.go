@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +35,11 @@ func (d *Dir) syncDir(name string) error {
 	return vfs.SyncFailed(err)
 }
 
+// found is how the file of a segment was when it was opened: see handle.
+type found struct{ short, sealed bool }
+
 // open opens the file of s and checks that it is that of s. What makes it another's or unreadable for good is damage.
-func (s *Segment) open() (f vfs.File, short bool, err error) {
+func (s *Segment) open() (f vfs.File, was found, err error) {
 	m := s.Meta()
 	mode := vfs.ReadWrite
 	if m.Sealed {
@@ -43,17 +48,27 @@ func (s *Segment) open() (f vfs.File, short bool, err error) {
 	f, err = s.dir.patiently(func() (vfs.File, error) { return s.dir.fs.Open(s.Name(), mode) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, false, s.unreadable(&m, "the file is missing")
+		return nil, was, s.unreadable(&m, "the file is missing")
 	case errors.Is(err, vfs.ErrNotRegular):
-		return nil, false, s.unreadable(&m, "not a regular file")
+		return nil, was, s.unreadable(&m, "not a regular file")
 	case err != nil:
-		return nil, false, fmt.Errorf("open segment: %w", err)
+		return nil, was, fmt.Errorf("open segment: %w", err)
 	}
 	size, err := s.inspect(f, &m)
-	if err != nil {
-		return nil, false, errors.Join(err, f.Close())
+	if err == nil && !m.Sealed && size > m.Length {
+		was.sealed, err = Footed(f, size, m.File)
 	}
-	return f, size < m.Length, nil
+	if err != nil {
+		return nil, was, errors.Join(err, f.Close())
+	}
+	was.short = size < m.Length
+	return f, was, nil
+}
+
+// Footed tells whether a file of the given size ends with the footer of the segment file, whatever that says: then nobody ever writes to it again.
+func Footed(f vfs.File, size int64, file uint64) (bool, error) {
+	b, err := readAt(f, max(0, size-trailerSize), trailerSize)
+	return len(b) == trailerSize && bytes.Equal(b[88:], footerMagic) && binary.LittleEndian.Uint64(b[8:]) == file, err
 }
 
 // inspect checks the header block and returns the file's size.

@@ -1,6 +1,7 @@
 package segment_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -130,12 +131,41 @@ func TestSyncSurvivesCrash(t *testing.T) {
 			s.dir = segment.NewDir(s.fs, identity, 0)
 			g = s.dir.Open(partition, m)
 			readAll(t, g, &durable, 1<<20)
-			must(t, g.Append(durable.make(plain(30, 1000))))
+			more := durable
+			if err := g.Append(more.make(plain(30, 1000))); seed%2 != 0 || !errors.Is(err, segment.ErrSealed) {
+				must(t, err)
+				durable = more
+			}
 			readAll(t, g, &durable, 1<<20)
 			if t.Failed() {
 				t.Fatalf("mode %v, seed %d", mode, seed)
 			}
 		}
+	}
+}
+
+// A file that was sealed once may have another name, in a snapshot: nothing is written to it, even if the checkpoint that an open stands on is older.
+func TestSealedOnce(t *testing.T) {
+	s, l := newStore(t, 0), newLog(0, 0)
+	g := s.create(1, l)
+	must(t, g.Append(l.make(plain(3, 10))))
+	must(t, g.Align())
+	m, known := g.Meta(), *l
+	must(t, g.Append(l.make(plain(3, 3000))))
+	must(t, g.Seal())
+	s.reopen()
+	before, err := s.fs.Contents(g.Name())
+	must(t, err)
+	g = s.dir.Open(partition, m)
+	more := known
+	for name, err := range map[string]error{"append": g.Append(more.make(plain(1, 10))), "seal": g.Seal()} {
+		if !errors.Is(err, segment.ErrSealed) {
+			t.Errorf("%s: got %v, want %v", name, err, segment.ErrSealed)
+		}
+	}
+	readAll(t, g, &known, 1<<20)
+	if after, err := s.fs.Contents(g.Name()); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was written to: %v", err)
 	}
 }
 
