@@ -118,6 +118,8 @@ func (v *verification) wrong(all []checkpointFile, i, best int) string {
 		return f.why
 	case age == int64(n)-1 && !ended, age >= seq:
 		return ""
+	case age > 0 && f.size == 0 && !f.Used: // as in a copy, which has one checkpoint
+		return ""
 	case !f.Whole:
 		return f.why
 	case f.Seq != seq-age:

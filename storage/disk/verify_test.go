@@ -410,3 +410,46 @@ func TestScrub(t *testing.T) {
 		}
 	})
 }
+
+// TestVerifyOneCheckpoint: a directory that was made as a copy has one, and that is no damage, neither before nor after others are written.
+func TestVerifyOneCheckpoint(t *testing.T) {
+	fsys, _ := closed(t, 1)
+	newest := ""
+	st, err := disk.OpenReadOnlyFS(fsys, tiny())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range verify(t, st).Checkpoints {
+		if c.Newest {
+			newest = c.File
+		}
+	}
+	if err := st.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"checkpoint-a", "checkpoint-b", "checkpoint-c"} {
+		if name != newest {
+			if err := fsys.Resize(name, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if st, err = disk.OpenReadOnlyFS(fsys, tiny()); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, st); len(r.Damage) > 0 {
+		t.Errorf("read: got %v", r.Damage)
+	}
+	if err := st.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = open(fsys); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, st); len(r.Damage) > 0 {
+		t.Errorf("running: got %v", r.Damage)
+	}
+	if err := st.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
