@@ -234,7 +234,10 @@ func (c *checkpoint) section(i int64, b []byte) error {
 	} else {
 		c.decodeTopic(s)
 	}
-	if s.failed || len(s.rest) > 0 {
+	switch {
+	case s.newer:
+		return fmt.Errorf("%w: a newer form in a checkpoint", storage.ErrFormat)
+	case s.failed, len(s.rest) > 0:
 		return errCheckpoint
 	}
 	return nil
@@ -243,7 +246,7 @@ func (c *checkpoint) section(i int64, b []byte) error {
 func (c *checkpoint) decodeGroups(s *fields) {
 	for range s.count() {
 		g, err := frame.DecodeGroup(s.field())
-		s.failed = s.failed || err != nil
+		s.fails(err)
 		c.groups = append(c.groups, g)
 	}
 	for range s.count() {
@@ -263,8 +266,7 @@ const minPartition = 6
 func (c *checkpoint) decodeTopic(s *fields) {
 	t := topicState{}
 	var err error
-	if t.topic, err = frame.DecodeTopic(s.field()); err != nil {
-		s.failed = true
+	if t.topic, err = frame.DecodeTopic(s.field()); s.fails(err) {
 		return
 	}
 	if t.topic.Partitions > len(s.rest)/minPartition {
@@ -295,7 +297,7 @@ func (c *checkpoint) decodeTopic(s *fields) {
 		}
 		p := t.topic.Partition(int(n))
 		cur, err := frame.DecodeCursor(body, uint32(p))
-		if s.failed = s.failed || err != nil; s.failed {
+		if s.fails(err) {
 			return
 		}
 		t.cursors = append(t.cursors, cursorState{core.CursorKey{Group: cur.Group, Partition: p}, bytes.Clone(body)})
@@ -392,7 +394,13 @@ func (c *checkpoint) read(w *window, t tableOf) (lost []int64, err error) {
 			if b, err = w.at(pos, int(n)); err != nil {
 				return nil, err
 			}
-			whole = int64(len(b)) >= n && c.id.seed.Sum(b[:n]) == binary.LittleEndian.Uint32(table[8*i+4:]) && c.section(i, b[:n]) == nil
+			if int64(len(b)) >= n && c.id.seed.Sum(b[:n]) == binary.LittleEndian.Uint32(table[8*i+4:]) {
+				if err := c.section(i, b[:n]); errors.Is(err, storage.ErrFormat) {
+					return nil, err
+				} else if err == nil {
+					whole = true
+				}
+			}
 		}
 		if !whole {
 			lost = append(lost, i)

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
@@ -11,6 +12,14 @@ import (
 type fields struct {
 	rest   []byte
 	failed bool
+	newer  bool // a body of a newer form was met
+}
+
+// fails notes that a body could not be decoded, if so.
+func (s *fields) fails(err error) bool {
+	s.newer = s.newer || errors.Is(err, frame.ErrVersion)
+	s.failed = s.failed || err != nil
+	return s.failed
 }
 
 func (s *fields) uvarint() uint64 {
@@ -82,6 +91,6 @@ func (s *fields) meta() segment.Meta {
 
 func (s *fields) hole() frame.Hole {
 	h, err := frame.DecodeHole(s.field())
-	s.failed = s.failed || err != nil
+	s.fails(err)
 	return h
 }

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/leatmq/leat/storage"
@@ -67,6 +68,9 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 		}
 	case frame.Block:
 		err = frame.ErrField // only segments have them
+	}
+	if errors.Is(err, frame.ErrVersion) {
+		err = fmt.Errorf("%w: %w", storage.ErrFormat, err)
 	}
 	if err != nil {
 		return fmt.Errorf("storage: replaying frame %x of the journal: %w", uint64(h.LSN), err)

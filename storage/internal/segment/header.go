@@ -74,7 +74,7 @@ func parseHeader(b []byte, id Identity) (header, error) {
 	case id.Seed.Sum(b[12:blockSize]) != le.Uint32(b[8:]):
 		return header{}, fmt.Errorf("the sum of the header block does not match")
 	case le.Uint32(b[12:]) > formatVersion:
-		return header{}, fmt.Errorf("format %d is newer than this program", le.Uint32(b[12:]))
+		return header{}, fmt.Errorf("%w: segment of version %d, this program reads %d", storage.ErrFormat, le.Uint32(b[12:]), formatVersion)
 	case le.Uint64(b[16:]) != id.Store:
 		return header{}, fmt.Errorf("the file is of another store")
 	case le.Uint32(b[56:]) > 1:

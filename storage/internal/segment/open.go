@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/vfs"
 )
 
@@ -78,6 +79,9 @@ func (s *Segment) inspect(f vfs.File, m *Meta) (int64, error) {
 		return 0, err
 	}
 	h, err := parseHeader(block, s.dir.id)
+	if errors.Is(err, storage.ErrFormat) {
+		return 0, fmt.Errorf("%s: %w", s.Name(), err)
+	}
 	if err != nil {
 		return 0, s.unreadable(m, err.Error())
 	}

@@ -2,9 +2,11 @@ package segment
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
 )
 
@@ -72,6 +74,9 @@ func (w *walker) peek() ([]byte, error) {
 // parse reads the header at the start of b, which is at the place at, and checks that it belongs there. If not it is damage up to the next place that is known.
 func (s *Segment) parse(b []byte, at place, m *Meta) (frame.Header, error) {
 	h, err := frame.Parse(b, s.dir.id.Seed)
+	if errors.Is(err, frame.ErrVersion) {
+		return h, fmt.Errorf("%w: %s, byte %d: %w", storage.ErrFormat, s.Name(), at.pos, err)
+	}
 	if err != nil {
 		return h, s.damage(at, s.behind(at.pos, m), err.Error())
 	}
