@@ -1,12 +1,14 @@
 // Command leat looks into the directory of a store, and repairs it.
 //
-//	leat inspect DIR     what is in it: topics, partitions, groups and how far they are, and in what state it is
-//	leat dump DIR        its records, as lines of text or of JSON
-//	leat verify DIR      reads everything, and names what is damaged
-//	leat compact DIR     applies the cleanup rules of its topics now
-//	leat mend DIR COPY   takes what is damaged from a copy of the directory
-//	leat salvage DIR     makes a directory whole whose journal is damaged, losing what is damaged
-//	leat help            this; leat COMMAND -h tells more of one
+//	leat inspect DIR       what is in it: topics, partitions, groups and how far they are, and in what state it is
+//	leat dump DIR          its records, as lines of text or of JSON
+//	leat verify DIR        reads everything, and names what is damaged
+//	leat snapshot DIR TO   writes a checked copy to an empty directory
+//	leat restore FROM DIR  makes a store of a copy, in an empty directory
+//	leat compact DIR       applies the cleanup rules of its topics now
+//	leat mend DIR COPY     takes what is damaged from a copy of the directory
+//	leat salvage DIR       makes a directory whole whose journal is damaged, losing what is damaged
+//	leat help              this; leat COMMAND -h tells more of one
 //
 // The first three only read: not a byte of the directory changes, they need no permission to write, and any number may run side by side; but not
 // beside a program that has the directory open. The others have it to themselves. Nothing is ever deleted that is damaged: it is copied aside.
@@ -93,6 +95,8 @@ func commands() []command {
 		{"inspect", "DIR", "what is in the store, and in what state it is", aboutInspect, inspect},
 		{"dump", "DIR", "its records", aboutDump, dump},
 		{"verify", "DIR", "read everything, and name what is damaged", aboutVerify, verify},
+		{"snapshot", "DIR TO", "write a checked copy to an empty directory", aboutSnapshot, snapshot},
+		{"restore", "FROM DIR", "make a store of a copy, in an empty directory", aboutRestore, restore},
 		{"compact", "DIR", "apply the cleanup rules of its topics now", aboutCompact, compact},
 		{"mend", "DIR COPY", "take what is damaged from a copy of the directory", aboutMend, mend},
 		{"salvage", "DIR", "make it whole, losing what is damaged", aboutSalvage, salvage},

@@ -172,3 +172,14 @@ type salvaged struct {
 	Damage     []damage `json:"damage"`
 	Holes      []damage `json:"holes"`
 }
+
+// copied is what snapshot and restore print.
+type copied struct {
+	From    string   `json:"from"`
+	To      string   `json:"to"`
+	Files   int64    `json:"files"` // copied
+	Links   int64    `json:"links"` // files that have a second name now
+	Bytes   int64    `json:"bytes"` // of both
+	Records int64    `json:"records"`
+	Damage  []damage `json:"damage"` // what the copy lacks, because the store lacks it
+}
