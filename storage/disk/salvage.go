@@ -44,7 +44,7 @@ type SalvageReport struct {
 // closes the store. Segments are not touched. What it loses is what is damaged, and the report says what that is.
 //
 // It may be interrupted at any moment and run again. On a directory that is not damaged it changes nothing. Errors: storage.ErrInUse, storage.ErrFormat, a
-// *storage.DamageError if nothing is left that tells which store it was, and those of the file system.
+// *storage.DamageError if no checkpoint is whole, for then only a backup helps, and those of the file system.
 func Salvage(dir string, o SalvageOptions) (SalvageReport, error) {
 	fsys, err := osfs.OpenExisting(dir)
 	if err != nil {
