@@ -33,6 +33,11 @@ var (
 	// ErrUnfinished is returned for a directory in which a snapshot or a restore has not ended: what is there is no whole store. A new snapshot or restore into it
 	// begins again.
 	ErrUnfinished = errors.New("storage: unfinished copy of a store")
+	// ErrFollower is returned by an open for writing of a directory into which a store is followed: use Restore, or promote it, when that store is gone.
+	ErrFollower = errors.New("storage: the directory follows a store")
+	// ErrDiverged says that a directory that follows a store has what that store has not, which was set back or lost something. Nothing is copied any more: restore from
+	// the directory, or follow into another.
+	ErrDiverged = errors.New("storage: the directory that follows has what the store has not")
 	// ErrFormat says that a directory was written by a newer version, or is no store: nothing was changed.
 	ErrFormat = errors.New("storage: unknown format")
 )

@@ -38,6 +38,7 @@ import (
 //	 96-103  number of sections, length of their table
 //	104-107  CRC-32C of the table
 //	108-115  life: a random number, new when the store is made or restored
+//	116-123  LSN up to which the directory has the journal of the store that it follows; 0: it follows none
 //	124-127  CRC-32C of bytes 0-123
 //
 // The table follows at byte 4096: for each section its length and CRC-32C, seeded; then the sections, one behind the other.
@@ -46,8 +47,9 @@ type checkpoint struct {
 	seq      uint64
 	epoch    uint32
 	clean    bool
-	copied   bool   // of a directory that is a copy, and was not opened yet
-	life     uint64 // a random number of the store since it was made, or restored
+	copied   bool      // of a directory that is a copy, and was not opened yet
+	life     uint64    // a random number of the store since it was made, or restored
+	followed frame.LSN // of the store of this life that is followed, up to where the directory has it; 0: it follows none
 	applied  frame.LSN
 	from     mark
 	last     frame.LSN
@@ -127,6 +129,7 @@ func (c *checkpoint) encodeHeader(table []byte, sections int) []byte {
 	le.PutUint32(b[100:], uint32(len(table)))
 	le.PutUint32(b[104:], crc32.Checksum(table, castagnoli))
 	le.PutUint64(b[108:], c.life)
+	le.PutUint64(b[116:], uint64(c.followed))
 	le.PutUint32(b[124:], crc32.Checksum(b[:124], castagnoli))
 	return b
 }
@@ -206,7 +209,7 @@ func decodeHeader(b []byte) (c *checkpoint, t tableOf, err error) {
 	}
 	c = &checkpoint{
 		id:  identity{store: le.Uint64(b[16:]), seed: frame.Seed(le.Uint32(b[12:]))},
-		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]), life: le.Uint64(b[108:]),
+		seq: le.Uint64(b[24:]), epoch: le.Uint32(b[32:]), life: le.Uint64(b[108:]), followed: frame.LSN(le.Uint64(b[116:])),
 		clean: le.Uint32(b[36:])&cleanFlag != 0, copied: le.Uint32(b[36:])&copiedFlag != 0,
 		applied:  frame.LSN(le.Uint64(b[40:])),
 		from:     mark{lsn: frame.LSN(le.Uint64(b[48:])), seq: le.Uint64(b[56:]), pos: int64(le.Uint64(b[64:]))},

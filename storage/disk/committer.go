@@ -142,6 +142,11 @@ func (c *committer) makeRoom() error {
 	c.mu.Lock()
 	need := c.open.bytes
 	c.mu.Unlock()
+	return c.makeRoomFor(need)
+}
+
+// makeRoomFor makes sure that slot has room for so many bytes and a pad.
+func (c *committer) makeRoomFor(need int64) error {
 	if c.slot != nil && c.fits(need) {
 		return nil
 	}
@@ -333,6 +338,7 @@ func (c *committer) finish(g *pending) {
 		c.durable = g.staged
 		c.unsynced = c.open.bytes
 		c.mu.Unlock()
+		signal(c.further)
 	}
 	c.core.Apply(&g.Group)
 	if g.last == 0 {

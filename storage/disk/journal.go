@@ -25,10 +25,11 @@ type journal struct {
 	hard  int64 // unspilled bytes at which appenders wait
 	soft  int64 // unspilled bytes at which the keeper is told to spill
 
-	wake chan struct{} // the committer has work
-	kick chan struct{} // the keeper has
-	quit chan struct{} // closed to end the committer, when nothing is staged any more
-	done chan struct{} // closed when it has ended
+	wake    chan struct{} // the committer has work
+	kick    chan struct{} // the keeper has
+	further chan struct{} // more is durable; nil while nobody wants to know
+	quit    chan struct{} // closed to end the committer, when nothing is staged any more
+	done    chan struct{} // closed when it has ended
 
 	turn      sync.Mutex // held by who commits; taken before mu
 	committer *committer // to be used with turn held

@@ -28,7 +28,9 @@ type keeper struct {
 	next  int                            // which of them is written next
 	made  checkpoint                     // the newest durable one, its header fields only; belongs to who has busy
 	last  frame.LSN                      // of the epochs before
-	every time.Duration
+	// reached is up to where the store had come when it was opened, also if its journal had lost that because a checkpoint has it.
+	reached frame.LSN
+	every   time.Duration
 
 	captured    int64              // bytes of the journal when the newest checkpoint was begun
 	wanted      atomic.Bool        // somebody waits for a checkpoint
@@ -41,7 +43,9 @@ type keeper struct {
 	busy        chan struct{}      // has a value while no checkpoint is under way
 	unmade      []*segment.Segment // of a checkpoint that could not be made: the next one takes them again; belongs to who has busy
 	quit, done  chan struct{}
-	err         error // of a checkpoint under way; read after it took busy
+	err         error       // of a checkpoint under way; read after it took busy
+	hand        sync.Mutex  // held while something spills, evicts or captures, and while what a follower has taken is applied
+	life        frame.Place // of this store, or of the one that is followed; guarded by hand
 	asking      sync.Mutex
 	asks        []*ask        // guarded by asking: who wants to know the next checkpoint that is begun
 	applied     atomic.Uint64 // LSN up to which the newest durable checkpoint has the journal
@@ -75,12 +79,14 @@ func (k *keeper) run() {
 		if k.core.StopCause() != nil {
 			continue
 		}
+		k.hand.Lock()
 		var err error
 		if looking {
 			err = k.again()
 		} else {
 			err = k.turn(timed)
 		}
+		k.hand.Unlock()
 		if err != nil {
 			k.core.Stop(err)
 			k.ring.stop()
@@ -236,7 +242,7 @@ func (k *keeper) upTo(applied frame.LSN) error {
 
 // describe builds the checkpoint of what the catalog, the segments and cursors are now.
 func (k *keeper) describe(cursors map[core.CursorKey][]byte) *checkpoint {
-	c := &checkpoint{id: k.made.id, life: k.made.life, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile.Load()}
+	c := &checkpoint{id: k.made.id, life: k.life.Life, followed: k.life.LSN, epoch: k.epoch, seq: k.made.seq + 1, nextFile: k.nextFile.Load()}
 	k.graves.begin(c.seq) // first, so that what is buried meanwhile is kept for as long as c may name it
 	c.groups, c.files = k.core.Catalog.Groups(), k.ring.files()
 	c.nextPart, c.nextGrp = k.core.Catalog.NextIDs()
@@ -289,6 +295,7 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 	k.made = *c
 	k.made.groups, k.made.topics, k.made.files, k.made.doomed = nil, nil, nil, nil
 	k.applied.Store(uint64(c.applied))
+	signal(k.journal.further)
 	k.graves.durable(c.seq)
 	k.checkpoints.Add(1)
 	k.announce()

@@ -32,12 +32,18 @@ func (st *Store) open() error {
 			return err
 		}
 	}
+	if base.followed != 0 && !st.opt.following && !st.opt.finishing && !st.opt.Promote {
+		return storage.ErrFollower
+	}
 	end, err := st.recover(base, target)
 	if err != nil {
 		return err
 	}
-	if base.copied { // before offsets are left out that no record of the copy has
+	if base.copied || st.opt.Promote && base.followed != 0 { // before offsets are left out that no record of the copy has
 		st.liveAnew()
+	}
+	if st.opt.following { // whatever is not in it yet comes as it is
+		return st.begin()
 	}
 	if !base.clean || end.crossed {
 		st.jump()
@@ -88,7 +94,7 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 
 // liveAnew gives the store and its topics the identities of a copy that goes its own way from here on.
 func (st *Store) liveAnew() {
-	st.keeper.made.life = random()
+	st.keeper.life = frame.Place{Life: random()}
 	st.core.Catalog.Reincarnate()
 }
 
@@ -298,7 +304,7 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 			graves: newGraveyard(int64(c.seq)),
 		},
 		room: room{first: o.firstReserve(), every: o.Tuning.RoomEvery, look: time.NewTimer(time.Hour)}, tell: st.lookout.tell,
-		core: st.core, ring: st.ring, last: end.last, made: *c, next: target, every: o.Tuning.CheckpointEvery,
+		core: st.core, ring: st.ring, life: frame.Place{Life: c.life, LSN: c.followed}, last: end.last, reached: max(end.last, c.applied), made: *c, next: target, every: o.Tuning.CheckpointEvery,
 		busy: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.keeper.nextFile.Store(c.nextFile)
@@ -462,7 +468,7 @@ func (st *Store) begin() error {
 // leftovers looks for segment files that an owner who did not close has made behind its last checkpoint c. All their records are in
 // the journal. Files that no checkpoint explains are foreign.
 func (st *Store) leftovers(c *checkpoint) error {
-	if c.clean {
+	if c.clean && c.followed == 0 {
 		return nil
 	}
 	found, foreign, err := st.segments.Scan()

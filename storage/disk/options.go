@@ -21,10 +21,16 @@ type Options struct {
 	ScrubBytesPerSecond int64
 	// StallAfter is for how long a write or a sync may not return before Events is told so: storage.EventStalled. 0: 5 s.
 	StallAfter time.Duration
+	// Follower has everything that is durable copied to a second directory, all the time: see FollowerOptions.
+	Follower FollowerOptions
+	// Promote opens the directory of a follower, which Open refuses otherwise, as a store that goes its own way from now on, as Restore makes one:
+	// nobody follows into it any more. It means nothing for other directories.
+	Promote bool
 	// Tuning is for tests, and for machines that are very small or very large.
 	Tuning Tuning
 
 	finishing bool // the directory of an unfinished copy, by who makes it
+	following bool // the directory of a follower, by itself
 }
 
 // Tuning sets sizes that are right by default.

@@ -61,6 +61,8 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 		err = r.swap(h, body)
 	case frame.Gap:
 		err = r.gap(h, body)
+	case frame.Followed:
+		r.st.keeper.life, err = frame.DecodePlace(body)
 	case frame.Group:
 		var g storage.Group
 		if g, err = frame.DecodeGroup(body); err == nil {

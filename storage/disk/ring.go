@@ -27,6 +27,8 @@ type ring struct {
 	stopped bool       // guarded by mu
 	making  bool       // guarded by mu
 	failed  time.Time  // guarded by mu: when there was no space for a file, or no descriptor
+	floor   uint64     // guarded by mu: slots in front of it are needed by no checkpoint
+	pinned  pin        // guarded by mu
 }
 
 func newRing(fs vfs.FS, budget int64, slots []*slot, made int) *ring {
@@ -68,6 +70,9 @@ func (r *ring) take(need int64, use slotUse, kick func()) (*slot, error) {
 			if err == nil {
 				continue
 			}
+		}
+		if r.giveUp() {
+			continue
 		}
 		r.starved = true
 		r.mu.Unlock()
@@ -185,12 +190,8 @@ func (r *ring) ahead(need int64) error {
 func (r *ring) release(seq uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, s := range r.slots {
-		if s.seq != 0 && s.seq < seq {
-			s.seq = 0
-		}
-	}
-	r.changed.Broadcast()
+	r.floor = max(r.floor, seq)
+	r.free()
 }
 
 // stop ends all waits.

@@ -59,6 +59,7 @@ type Store struct {
 
 	guests   guests
 	scrubber *scrubber // nil if nobody asked for one
+	follower *follower // nil if there is none
 
 	closing atomic.Bool
 	closed  chan struct{} // closed when Close has ended
@@ -89,6 +90,10 @@ func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
 	st, err := take(fsys, o, (*Store).open)
 	if err != nil {
 		return nil, unwritable(short(err))
+	}
+	if st.opt.Follower.on() {
+		st.follower = newFollower(st)
+		go st.follower.run()
 	}
 	go st.committer().run()
 	go st.keeper.run()
@@ -204,6 +209,9 @@ func (st *Store) close() {
 		st.err = st.release()
 		return
 	}
+	if st.follower != nil {
+		st.follower.cut()
+	}
 	close(st.cleaner.quit)
 	<-st.cleaner.done
 	close(st.janitor.quit)
@@ -217,6 +225,9 @@ func (st *Store) close() {
 		err = st.keeper.finish()
 	}
 	st.ring.stop()
+	if st.follower != nil {
+		st.follower.end()
+	}
 	close(st.lookout.quit)
 	<-st.lookout.done
 	st.err = errors.Join(err, st.release())

@@ -54,7 +54,8 @@ const (
 	Start     Kind = 10 // the records of a partition below the base offset are removed
 	Swap      Kind = 11 // files of a partition are replaced by others that say the same
 	Gap       Kind = 12 // offsets of a partition are a hole, or not any more: see Hole
-	last           = Gap
+	Followed  Kind = 13 // how far a copy of the store has come with the journal that it follows
+	last           = Followed
 )
 
 // Flags of a frame.

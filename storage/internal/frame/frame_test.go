@@ -199,7 +199,7 @@ func TestImpossibleHeaders(t *testing.T) {
 	}{
 		{name: "sound", want: nil},
 		{name: "kind 0", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = 0, 0, 0 }, want: frame.ErrField},
-		{name: "kind after the last", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = frame.Gap+1, 0, 0 }, want: frame.ErrField},
+		{name: "kind after the last", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = frame.Followed+1, 0, 0 }, want: frame.ErrField},
 		{name: "kind 255", h: func(h *frame.Header) { h.Kind, h.Span, h.Count = 255, 0, 0 }, want: frame.ErrField},
 		{name: "unknown flag", h: func(h *frame.Header) { h.Flags = frame.End << 1 }, want: frame.ErrField},
 		{name: "unknown flag with a known one", h: func(h *frame.Header) { h.Flags = 0x80 | frame.End }, want: frame.ErrField},

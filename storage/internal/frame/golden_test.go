@@ -35,7 +35,7 @@ func (g *golden) encode() []byte { return assemble(g.header, g.body, seed) }
 
 func goldens() []golden {
 	return []golden{
-		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGroup(), goldenPad(), goldenBlock(),
+		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenFollowed(), goldenGroup(), goldenPad(), goldenBlock(),
 		goldenAlter(), goldenDrop(), goldenGroupDrop(), goldenStart(), goldenGap(),
 	}
 }
@@ -151,6 +151,15 @@ func goldenRestored() golden {
 	h := frame.Header{Kind: frame.Topic, Flags: frame.End, LSN: frame.At(1, 1), Time: 1767323045000000678}
 	return golden{"restored", h, frame.AppendTopic(nil, &want), func(_ *frame.Header, body []byte) error {
 		got, err := frame.DecodeTopic(body)
+		return differ(got, err, want)
+	}}
+}
+
+func goldenFollowed() golden {
+	want := frame.Place{Life: 0x0123456789abcdef, LSN: frame.At(3, 700)}
+	h := frame.Header{Kind: frame.Followed, Flags: frame.End, LSN: frame.At(1, 9)}
+	return golden{"followed", h, frame.AppendPlace(nil, want), func(_ *frame.Header, body []byte) error {
+		got, err := frame.DecodePlace(body)
 		return differ(got, err, want)
 	}}
 }
