@@ -288,6 +288,45 @@ func TestMissedInFlight(t *testing.T) {
 	})
 }
 
+// TestMissedBesideWhatIsInFlight: what is in flight when the group passes over what is gone is not missed.
+func TestMissedBesideWhatIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := openHoley(t, storage.CleanupPolicy{})
+		store(t, b, 1)
+		m := join(t, b, queue.Group{Concurrency: 2})
+		h := m.one()
+		store(t, b, 9)
+		s.trim(8)
+		if got := groupStats(b, "g"); got.Ready != 2 || got.InFlight != 1 {
+			t.Errorf("%+v, want two that are ready and one in flight", got)
+		}
+		if got := m.drain(); len(got) != 2 {
+			t.Errorf("%d messages, want 2", len(got))
+		}
+		wantTold(t, m, "missed 7 from 1 to 8 of t/0")
+		m.ack(h)
+		wantIdle(t, b)
+		if got := groupStats(b, "g"); got.Done != 3 || got.Missed != 7 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestIdleWhenAllIsRemoved: who waits for a group without members finds out that nothing is left for it, though nobody says so.
+func TestIdleWhenAllIsRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := openHoley(t, storage.CleanupPolicy{})
+		join(t, b, queue.Group{}).leave()
+		store(t, b, 10)
+		time.AfterFunc(10*time.Second, func() { s.trim(10) })
+		began := time.Now()
+		wantIdle(t, b)
+		if took := time.Since(began); took < 10*time.Second || took > 12*time.Second {
+			t.Errorf("idle after %v", took)
+		}
+	})
+}
+
 // TestMissedWhileReading: records are removed between two calls of the store.
 func TestMissedWhileReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
