@@ -26,6 +26,7 @@ var spec = map[string]string{
 	"Level":             "storage.Level",
 	"CompressionPolicy": "storage.CompressionPolicy",
 	"CleanupPolicy":     "storage.CleanupPolicy",
+	"backup store":      "storage/disk.Store.Snapshot",
 	"compressed store":  "storage.CompressionPolicy",
 	"AckStore":          "storage.Cursor",
 	"MessageAck":        "queue.Settlement",
