@@ -31,6 +31,7 @@ var imports = map[string][]string{
 	"queue/queuetest":           {"queue", "queue/embedded"},
 	"cmd/leat":                  {"storage", "storage/disk"},
 	"examples/...":              {"queue", "queue/embedded"},
+	"examples/storage":          {"queue", "queue/embedded", "storage", "storage/disk"},
 }
 
 // importsOfTests says what the tests of a package may import beyond its row and itself.
