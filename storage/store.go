@@ -28,7 +28,8 @@ type Store interface {
 	// Trim removes the records of p below first, whatever the topic's strategy says and whoever has not done them; durable on return. What lies in one batch with
 	// records from first on is no longer read, and goes with them. first is at most Bounds.Next.
 	Trim(ctx context.Context, p PartitionID, first int64) error
-	// Clean applies the cleanup policies of all topics now. Stores do it themselves from time to time.
+	// Clean applies the cleanup policies of all topics now, and compresses and compacts what is no longer appended to, for topics that ask for it. Stores do it
+	// themselves from time to time. Errors, beside those of Append: *DamageError and others of what could not be rewritten, and is as it was.
 	Clean(ctx context.Context) error
 	// CreateGroup makes a group, or finds the one of the name; durable on return.
 	CreateGroup(ctx context.Context, name string) (Group, error)

@@ -76,7 +76,10 @@ func (st *Store) Clean(ctx context.Context) error {
 	if err := st.core.Writable(); err != nil {
 		return err
 	}
-	return st.cleaner.clean(ctx)
+	if err := st.cleaner.clean(ctx); err != nil {
+		return err
+	}
+	return st.rewriteAll(ctx)
 }
 
 // holdings describes the files of a partition, oldest first.

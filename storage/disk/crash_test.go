@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/internal/vfs"
 	"github.com/leatmq/leat/storage/internal/vfs/memfs"
@@ -40,8 +41,10 @@ var crashes = append(memfs.Modes(), memfs.GarbageWholeSectors)
 
 type sweep struct {
 	*tally
-	modes int // of the modes, tried at each operation
-	again int // one image in so many is crashed in its recovery, and one is gone on with
+	steps func(st storage.Store, h *storagetest.History, seed uint64, n int) error // what is done; nil: run
+	armed func() bool                                                              // whether an image is made now; nil: always
+	modes int                                                                      // of the modes, tried at each operation
+	again int                                                                      // one image in so many is crashed in its recovery, and one is gone on with
 }
 
 // image is a file system as a crash left it, and what was known at that moment.
@@ -68,7 +71,7 @@ func (s *sweep) script(t *testing.T, seed uint64, steps int) {
 		})
 	}
 	fs.OnOp(func(op vfs.Op) error {
-		if op.Kind.Changes() {
+		if op.Kind.Changes() && (s.armed == nil || s.armed()) {
 			s.take(fs, h, op, seed, images)
 		}
 		return nil
@@ -112,13 +115,20 @@ func (s *sweep) drive(fs *memfs.FS, h *storagetest.History, seed uint64, steps i
 		if life > 0 {
 			s.judge(h.Check(st, storagetest.Died, seed), fmt.Sprintf("seed %d, life %d", seed, life))
 		}
-		err = run(st, h, seed<<8|life, (steps+2)/3)
+		err = s.run(st, h, seed<<8|life, (steps+2)/3)
 		s.stats(st.Stats())
 		if err := errors.Join(err, st.Close(context.Background())); err != nil {
 			return fmt.Errorf("life %d: %w", life, err)
 		}
 	}
 	return nil
+}
+
+func (s *sweep) run(st storage.Store, h *storagetest.History, seed uint64, n int) error {
+	if s.steps != nil {
+		return s.steps(st, h, seed, n)
+	}
+	return run(st, h, seed, n)
 }
 
 // take makes images at an operation that is about to begin.
@@ -186,7 +196,7 @@ func (s *sweep) inRecovery(im image, rng *rand.Rand) *image {
 func (s *sweep) after(im image, st *disk.Store, rng *rand.Rand, depth int) {
 	im.fs.OnOp(nil)
 	h := im.history
-	if err := run(st, h, rng.Uint64(), 1+rng.IntN(12)); err != nil {
+	if err := s.run(st, h, rng.Uint64(), 1+rng.IntN(12)); err != nil {
 		s.wrong("%s; going on: %v", im.where, err)
 		return
 	}

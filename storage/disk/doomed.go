@@ -23,6 +23,7 @@ type graveyard struct {
 	begun  int64             // guarded by mu: sequence number of the newest checkpoint that was begun
 	made   int64             // guarded by mu: of the newest one that is durable
 	filled chan struct{}     // has a value when there may be something to do
+	waits  chan struct{}     // guarded by mu; closed when the next checkpoint is durable; nil if nobody waits
 }
 
 type grave struct {
@@ -94,10 +95,24 @@ func (g *graveyard) settled() int64 {
 func (g *graveyard) durable(seq uint64) {
 	g.mu.Lock()
 	g.made = int64(seq)
+	if g.waits != nil {
+		close(g.waits)
+		g.waits = nil
+	}
 	if len(g.graves) > 0 {
 		signal(g.filled)
 	}
 	g.mu.Unlock()
+}
+
+// next is closed when another checkpoint than those so far is durable.
+func (g *graveyard) next() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.waits == nil {
+		g.waits = make(chan struct{})
+	}
+	return g.waits
 }
 
 // list returns all that is buried.

@@ -37,7 +37,7 @@ func tiny() disk.Options {
 		MemoryBytes: 8 << 20,
 		Tuning: disk.Tuning{
 			SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, SpillBytes: 24 << 10, CheckpointEvery: -1, OpenFiles: 4,
-			CleanEvery: -1, UnlinkPause: -1, RoomEvery: 2 * time.Millisecond,
+			CleanEvery: -1, RewriteEvery: -1, UnlinkPause: -1, RoomEvery: 2 * time.Millisecond,
 		},
 	}
 }
@@ -124,6 +124,8 @@ func (a *tally) stats(s storage.Stats) {
 	a.count("spills", int(s.Spills))
 	a.count("checkpoints", int(s.Checkpoints))
 	a.count("segments", int(s.Segments))
+	a.count("rewritten", int(s.Work["rewrite"].Runs))
+	a.count("compacted", int(s.Work["compact"].Runs))
 	a.count("trimmed", int(s.Trimmed))
 	a.count("removed", int(s.Work["unlink"].Runs))
 }

@@ -314,6 +314,7 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 		stopped: st.core.Stopped(), failed: st.workFailed, quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.cleaner = newCleaner(st, o.Tuning.CleanEvery)
+	st.rewriter = newRewriter(st)
 	st.keeper.busy <- struct{}{}
 	for i, name := range checkpointNames {
 		if err := st.claim(name, checkpointMagic); err != nil {

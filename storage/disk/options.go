@@ -45,6 +45,11 @@ type Tuning struct {
 	UnlinkPause     time.Duration // after files of 32 MiB, or 64 of them, were removed; 0: 20 ms; negative: none, and none before a checkpoint for more
 	OpenFiles       int           // segment files held open; 0: half of the descriptors that the process may have, at most 16384
 	RoomEvery       time.Duration // between looks for space while the disk is full; 0: 1 s
+
+	// RewriteEvery is between looks for segments to be compressed or compacted. 0: 2 s; negative: only Clean does.
+	RewriteEvery          time.Duration
+	RewriteBytesPerSecond int64 // what that reads and writes at most, but for Clean; 0: 64 MiB
+	CompactBytes          int64 // of memory for the keys of a compaction; 0: 64 MiB; at least 64 KiB
 }
 
 const (
@@ -78,6 +83,9 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&t.OpenFiles, max(1, min(osfs.Descriptors()/2, maxOpenFiles)))
 	fill(&t.RoomEvery, time.Second)
 	fill(&o.StallAfter, 5*time.Second)
+	fill(&t.RewriteEvery, 2*time.Second)
+	fill(&t.RewriteBytesPerSecond, 64<<20)
+	fill(&t.CompactBytes, 64<<20)
 	switch {
 	case o.MemoryBytes < minMemory:
 		return o, tooSmall("Options.MemoryBytes", o.MemoryBytes, minMemory)
@@ -97,6 +105,10 @@ func (o Options) withDefaults() (Options, error) {
 		return o, tooSmall("Options.StallAfter", int64(o.StallAfter), int64(time.Millisecond))
 	case t.RoomEvery < time.Millisecond:
 		return o, tooSmall("Tuning.RoomEvery", int64(t.RoomEvery), int64(time.Millisecond))
+	case t.RewriteBytesPerSecond < 0:
+		return o, tooSmall("Tuning.RewriteBytesPerSecond", t.RewriteBytesPerSecond, 1)
+	case t.CompactBytes < minSlot:
+		return o, tooSmall("Tuning.CompactBytes", t.CompactBytes, minSlot)
 	case t.SpillBytes < 0 || t.SpillBytes > o.MemoryBytes/2:
 		return o, tooSmall("Tuning.SpillBytes", t.SpillBytes, 1)
 	}

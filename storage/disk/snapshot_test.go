@@ -264,7 +264,7 @@ func TestLinkedFilesAreNotWritten(t *testing.T) {
 	fsys, h := memfs.New(), storagetest.NewHistory()
 	st, err := open(fsys.Sub("store"))
 	must(t, err)
-	must(t, run(st, h, 1, 120))
+	must(t, run(st, h, 3, 120))
 	before := fsys.Clone(memfs.Everything, 1)
 	must(t, run(st, h, 2, 20))
 	r, err := st.SnapshotFS(t.Context(), fsys.Sub("backup"), disk.SnapshotOptions{})

@@ -12,7 +12,8 @@
 //	seg/PARTITION/FILE         segments
 //	reserve                    takes space, to be given up when there is none
 //
-// Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints; the lookout tells events. The syncs of a checkpoint, and the
+// Goroutines: the committer writes and syncs the journal; the keeper spills, evicts and makes checkpoints; the cleaner applies policies; the rewriter compresses
+// and compacts; the janitor removes files; the lookout tells events. The syncs of a checkpoint, and the
 // making of a journal file, run beside it while they last.
 //
 // It is not for network file systems, and not for two processes at once: the second is refused.
@@ -50,6 +51,7 @@ type Store struct {
 	lookout  *lookout
 	janitor  *janitor
 	cleaner  *cleaner
+	rewriter *rewriter
 	works    works
 	report   storage.OpenReport
 	holed    map[*core.Partition]bool // that got holes during the open
@@ -99,6 +101,7 @@ func OpenFS(fsys vfs.FS, o Options) (*Store, error) {
 	go st.keeper.run()
 	go st.janitor.run()
 	go st.cleaner.run()
+	go st.rewriter.run()
 	go st.lookout.run()
 	if o.ScrubEvery > 0 {
 		st.scrubber = newScrubber(st)
@@ -214,6 +217,7 @@ func (st *Store) close() {
 	}
 	close(st.cleaner.quit)
 	<-st.cleaner.done
+	st.rewriter.stop()
 	close(st.janitor.quit)
 	<-st.janitor.done
 	close(st.journal.quit)

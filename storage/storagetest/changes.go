@@ -265,13 +265,15 @@ func (w *Workload) strategy() storage.Strategy {
 		Sync:  w.Policies[w.rng.IntN(len(w.Policies))],
 		Level: []storage.Level{storage.MemoryAndDisk, storage.DiskOnly, storage.Compressed}[w.rng.IntN(3)],
 	}
-	switch w.rng.IntN(4) {
+	switch w.rng.IntN(5) {
 	case 0:
 		s.Cleanup.MaxRecords = 1 + w.rng.Int64N(60)
 	case 1:
 		s.Cleanup.MaxBytes = 1 + w.rng.Int64N(64<<10)
 	case 2:
 		s.Cleanup.WhenDone = true
+	case 3:
+		s.Cleanup.LatestByKey = true
 	}
 	s.Cleanup.HoldForGroups = w.rng.IntN(2) == 0
 	return s

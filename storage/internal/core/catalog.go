@@ -74,8 +74,8 @@ func (c *Catalog) Sharers() (n int64) {
 	return n
 }
 
-// topicsWith returns the topics whose strategy is so.
-func (c *Catalog) topicsWith(so func(*storage.Strategy) bool) (ts []storage.Topic) {
+// TopicsWith returns the topics whose strategy is so.
+func (c *Catalog) TopicsWith(so func(*storage.Strategy) bool) (ts []storage.Topic) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for i := range c.topics {

@@ -11,7 +11,7 @@ import (
 // KeepLatest applies the policy LatestByKey to partitions that have nothing older than what is in memory, in blocks of their own from pool: of each key the newest record
 // stays. Unless all is set, it leaves alone those of which less than half was not compacted yet.
 func (c *Core) KeepLatest(pool *Pool, all bool) error {
-	topics := c.Catalog.topicsWith(func(s *storage.Strategy) bool { return s.Cleanup.LatestByKey })
+	topics := c.Catalog.TopicsWith(func(s *storage.Strategy) bool { return s.Cleanup.LatestByKey })
 	if len(topics) == 0 {
 		return nil
 	}

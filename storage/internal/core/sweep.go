@@ -27,7 +27,7 @@ type Sweep struct {
 // Plan returns the cuts of all partitions. holdings describes the files of a partition, oldest first; what is behind them is in memory. Where one partition cannot
 // be read, the others are cleaned all the same.
 func (s *Sweep) Plan(c *Core, holdings func(*Partition) []Holding) (cuts []Cut, err error) {
-	topics := c.Catalog.topicsWith(func(s *storage.Strategy) bool { return trims(&s.Cleanup) })
+	topics := c.Catalog.TopicsWith(func(s *storage.Strategy) bool { return trims(&s.Cleanup) })
 	if len(topics) == 0 {
 		s.due = nil
 		return nil, nil

@@ -135,7 +135,7 @@ func (p *Partition) forgetGroup(g storage.GroupID) {
 
 // volatileParts returns all partitions of topics in memory.
 func (c *Core) volatileParts() (ps []*Partition) {
-	for _, t := range c.Catalog.topicsWith(func(s *storage.Strategy) bool { return s.Level == storage.MemoryOnly }) {
+	for _, t := range c.Catalog.TopicsWith(func(s *storage.Strategy) bool { return s.Level == storage.MemoryOnly }) {
 		ps = append(ps, c.Catalog.PartitionsOf(&t)...)
 	}
 	return ps

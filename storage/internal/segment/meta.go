@@ -21,6 +21,7 @@ type Meta struct {
 	// Rewritten says that Dir.Rewrite made the segment of others. It is sealed, and its offsets are without gaps but for the records that
 	// were dropped: Count is Next - Base.
 	Rewritten bool
+	Compacted bool        // and of each key only the newest record is there, as far as it was known then
 	Codec     compress.ID // that its blocks were compressed with; 0: it has none
 	Dropped   int64       // records of Count that are not in it any more
 }
@@ -33,13 +34,14 @@ const (
 	stateOpen      = 0
 	stateSealed    = 1
 	stateRewritten = 2
+	stateCompacted = 3
 )
 
 // ErrMeta says that bytes are not what Meta.Append makes.
 var ErrMeta = errors.New("segment: malformed description")
 
 // Append appends m in the checkpoint's form: unsigned varints, but for the times, which are signed, and the state, which is one byte: 0 open, 1 sealed, 2
-// rewritten. Only behind state 2 come the codec, one byte, and the number of records dropped.
+// rewritten, 3 rewritten and compacted. Only behind the last two come the codec, one byte, and the number of records dropped.
 //
 //	file  base  next-base  ordinal  count  min time  max time - min time  length/8  last LSN  state  codec  dropped
 func (m Meta) Append(dst []byte) []byte {
@@ -53,6 +55,8 @@ func (m Meta) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(m.Length/8))
 	dst = binary.AppendUvarint(dst, uint64(m.LastLSN))
 	switch {
+	case m.Compacted:
+		return binary.AppendUvarint(append(dst, stateCompacted, byte(m.Codec)), uint64(m.Dropped))
 	case m.Rewritten:
 		return binary.AppendUvarint(append(dst, stateRewritten, byte(m.Codec)), uint64(m.Dropped))
 	case m.Sealed:
@@ -95,10 +99,10 @@ func DecodeMeta(b []byte) (m Meta, rest []byte, err error) {
 }
 
 func (m *Meta) decodeState(b []byte) (rest []byte, err error) {
-	if len(b) == 0 || b[0] > stateRewritten {
+	if len(b) == 0 || b[0] > stateCompacted {
 		return nil, ErrMeta
 	}
-	m.Sealed, m.Rewritten = b[0] >= stateSealed, b[0] == stateRewritten
+	m.Sealed, m.Rewritten, m.Compacted = b[0] >= stateSealed, b[0] >= stateRewritten, b[0] == stateCompacted
 	if !m.Rewritten {
 		return b[1:], nil
 	}

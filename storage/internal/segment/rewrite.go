@@ -23,6 +23,8 @@ type Rewrite struct {
 	BlockBytes int // of a block before it is compressed; 0: storage.DefaultBlockBytes
 	// Keep tells whether a record stays; nil: all do. What it is given is valid during the call only.
 	Keep func(*storage.Record) bool
+	// Compacted is what Meta.Compacted will be: without it, what it is of all sources.
+	Compacted bool
 	// Pace is called with how many bytes were just read, or are about to be written, in pieces of about a megabyte. An error ends the rewriting. nil: at once.
 	Pace func(ctx context.Context, bytes int) error
 }
@@ -116,11 +118,13 @@ func (d *Dir) begin(r *Rewrite) (*rewriting, error) {
 			return nil, ErrSources
 		}
 		w.want.Next, w.want.Count, w.want.MaxTime, w.want.LastLSN = m.Next, w.want.Count+m.Count, m.MaxTime, m.LastLSN
+		w.want.Compacted = w.want.Compacted && m.Compacted
 	}
 	if len(r.Sources) == 0 {
 		return nil, ErrSources
 	}
 	m := Meta{File: r.File, Base: w.want.Base, Next: w.want.Base, Ordinal: w.want.Ordinal, Length: blockSize, Rewritten: true, Codec: r.Codec}
+	m.Compacted = w.want.Compacted || r.Compacted
 	var err error
 	w.out, err = d.create(r.Sources[0].partition, r.Epoch, m)
 	return w, err
@@ -129,13 +133,15 @@ func (d *Dir) begin(r *Rewrite) (*rewriting, error) {
 // scanBytes is what a scan reads at once, if frames are not larger.
 const scanBytes = maxRead
 
-// scan calls each with every batch of s from its start on, until it fails. raw is the whole frame, in memory that is not used again.
-func (s *Segment) scan(ctx context.Context, pace func(context.Context, int) error, each func(h *frame.Header, raw []byte) error) error {
+// Scan calls each with every batch of s from its start on, until it fails. raw is the whole frame, in memory that is used again after each has returned.
+// pace is as in Rewrite, and may be nil.
+func (s *Segment) Scan(ctx context.Context, pace func(context.Context, int) error, each func(h *frame.Header, raw []byte) error) error {
+	var buf []byte
 	for from, end := s.Meta().Base, s.Meta().Next; from < end; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		frames, err := s.Read(from, max(scanBytes, storage.MaxBlockBytes))
+		frames, err := s.ReadInto(&buf, from, max(scanBytes, storage.MaxBlockBytes))
 		if err != nil || len(frames) == 0 {
 			return err
 		}
@@ -164,7 +170,7 @@ func (s *Segment) scan(ctx context.Context, pace func(context.Context, int) erro
 // copy brings what is to be kept of the sources to the new file.
 func (w *rewriting) copy(ctx context.Context) error {
 	for _, s := range w.Sources {
-		err := s.scan(ctx, w.Pace, func(h *frame.Header, raw []byte) error {
+		err := s.Scan(ctx, w.Pace, func(h *frame.Header, raw []byte) error {
 			h, raw, err := w.filter(h, raw)
 			if err != nil || h == nil {
 				return err
@@ -294,7 +300,7 @@ func (w *rewriting) flush(ctx context.Context, least int) error {
 func (w *rewriting) seal() error {
 	s := w.out
 	s.mu.Lock()
-	s.meta.Next, s.meta.Count, s.meta.Dropped = w.want.Next, w.want.Count, w.want.Count-s.meta.Count
+	s.meta.Next, s.meta.Count, s.meta.Dropped = w.want.Next, w.want.Count, w.want.Count-w.told.records
 	s.meta.MinTime, s.meta.MaxTime, s.meta.LastLSN = w.want.MinTime, w.want.MaxTime, w.want.LastLSN
 	s.mu.Unlock()
 	if err := s.Seal(); err != nil {
@@ -322,7 +328,7 @@ func (w *rewriting) verify(ctx context.Context, s *Segment) error {
 		return fmt.Errorf("%w: the footer", errVerify)
 	}
 	var got tally
-	err = s.scan(ctx, w.Pace, func(h *frame.Header, raw []byte) error {
+	err = s.Scan(ctx, w.Pace, func(h *frame.Header, raw []byte) error {
 		got.add(s.dir.id.Seed, h, raw)
 		return nil
 	})
