@@ -204,7 +204,7 @@ func (s *spiller) target(h *history, base int64, size int) (*segment.Segment, er
 		return s.create(h, base)
 	}
 	m := a.Meta()
-	if m.Count == 0 || m.Next == base && m.Length+int64(size) <= s.limit && !ripe(&m, int64(size), h.part.Strategy()) {
+	if m.Count == 0 || m.Next == base && m.Length+int64(size) <= s.limit && !ripe(&m, int64(size), s.limit, h.part.Strategy()) {
 		return a, nil
 	}
 	switch err := a.Seal(); {
@@ -225,10 +225,12 @@ const (
 	minRipe   = 64 << 10
 	ripeParts = 8         // of what a policy keeps in one segment
 	ripeAge   = time.Hour // of one that is to be rewritten
+
+	plainParts = 4 // of the usual size may wait to be compressed in one segment; those that come of it are merged
 )
 
 // ripe tells whether a segment is sealed before size bytes more are added, though there is room for them.
-func ripe(m *segment.Meta, size int64, s *storage.Strategy) bool {
+func ripe(m *segment.Meta, size, limit int64, s *storage.Strategy) bool {
 	if m.Length < minRipe {
 		return false
 	}
@@ -236,6 +238,7 @@ func ripe(m *segment.Meta, size int64, s *storage.Strategy) bool {
 	age := time.Duration(m.MaxTime - m.MinTime)
 	return c.MaxBytes > 0 && m.Length+size > c.MaxBytes/ripeParts ||
 		c.MaxRecords > 0 && m.Count > c.MaxRecords/ripeParts ||
+		s.Level == storage.Compressed && m.Length+size > limit/plainParts ||
 		c.MaxAge > 0 && age > c.MaxAge/ripeParts ||
 		(c.LatestByKey || s.Level == storage.Compressed) && age > ripeAge
 }
