@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/leatmq/leat/storage"
@@ -21,7 +22,10 @@ import (
 func crashed(t *testing.T, fsys *memfs.FS, seed uint64, do func() error) (images []image) {
 	t.Helper()
 	rng := newRand(seed, 11)
+	var mu sync.Mutex
 	fsys.OnOp(func(op vfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if op.Kind.Changes() {
 			mode, imageSeed := crashes[rng.IntN(len(crashes))], rng.Uint64()
 			where := fmt.Sprintf("seed %d, crash %v (image seed %d) at %v", seed, mode, imageSeed, op)

@@ -162,7 +162,9 @@ func (x *resync) partition(ctx context.Context, id storage.PartitionID, c *partS
 			frames, err := seg.Read(at, spillChunk)
 			var damage *storage.DamageError
 			if errors.As(err, &damage) && damage.Next > at {
-				w.lose(damage, &m, at)
+				if err := w.lose(damage, &m, at); err != nil {
+					return err
+				}
 				at = damage.Next
 				continue
 			}
@@ -180,8 +182,7 @@ func (x *resync) partition(ctx context.Context, id storage.PartitionID, c *partS
 			}
 		}
 	}
-	w.close()
-	return nil
+	return w.close()
 }
 
 // finish writes the checkpoint.
@@ -250,7 +251,9 @@ func (w *refill) room(h *frame.Header, ordinal int64) error {
 		if m.Next == h.Base && m.Ordinal+m.Count == ordinal && m.Length+int64(h.Size()) <= w.x.opt.Tuning.SegmentBytes {
 			return nil
 		}
-		w.close()
+		if err := w.close(); err != nil {
+			return err
+		}
 	}
 	seg, err := w.x.into.Create(w.id, w.x.made.nextFile, h.Base, ordinal, w.x.old.epoch)
 	w.x.made.nextFile++
@@ -258,22 +261,29 @@ func (w *refill) room(h *frame.Header, ordinal int64) error {
 	return err
 }
 
-// close ends the present segment.
-func (w *refill) close() {
+// close ends the present segment. Whoever opens the directory may append to it, but not to a sector that counts.
+func (w *refill) close() error {
 	if w.seg == nil {
-		return
+		return nil
+	}
+	if err := w.seg.Align(); err != nil {
+		return err
 	}
 	w.part.segments = append(w.part.segments[:len(w.part.segments):len(w.part.segments)], w.seg.Meta())
 	w.x.dirty = append(w.x.dirty, w.seg)
 	w.seg = nil
+	return nil
 }
 
 // lose makes a hole of what is damaged in the segment m, from the offset at on.
-func (w *refill) lose(d *storage.DamageError, m *segment.Meta, at int64) {
-	w.close()
+func (w *refill) lose(d *storage.DamageError, m *segment.Meta, at int64) error {
+	if err := w.close(); err != nil {
+		return err
+	}
 	first, next := max(d.First, at), min(d.Next, m.Next)
 	w.part.holes = append(w.part.holes, frame.Hole{
 		First: first, Next: next, Ordinal: m.Ordinal + first - m.Base, Records: next - first, State: frame.HoleOpen,
 		File: d.File, From: d.From, To: max(d.To, d.From), Reason: "lost in the store that is followed: " + d.Reason,
 	})
+	return nil
 }
