@@ -102,6 +102,14 @@ func (h *history) trim(first int64) []*segment.Segment {
 	return gone
 }
 
+// remove takes one segment away.
+func (h *history) remove(s *segment.Segment) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.base = h.reachLocked()
+	h.segments = slices.DeleteFunc(slices.Clone(h.segments), func(x *segment.Segment) bool { return x == s })
+}
+
 // swap puts segments in the place of those whose files are old, which must follow each other. It returns those taken away; ok is false, and nothing
 // changed, if the old ones are not there as they should be.
 func (h *history) swap(old []uint64, by []*segment.Segment) (gone []*segment.Segment, ok bool) {

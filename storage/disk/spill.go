@@ -204,7 +204,16 @@ func (s *spiller) target(h *history, base int64, size int) (*segment.Segment, er
 		return s.create(h, base)
 	}
 	m := a.Meta()
-	if m.Count == 0 || m.Next == base && m.Length+int64(size) <= s.limit && !ripe(&m, int64(size), s.limit, h.part.Strategy()) {
+	switch {
+	case m.Count > 0:
+	case m.Base == base && m.Ordinal == h.reach().records:
+		return a, nil
+	default: // it was made for records that were removed before they came here: those that come have other offsets and ordinals
+		h.remove(a)
+		s.bury(h.part, []*segment.Segment{a})
+		return s.create(h, base)
+	}
+	if m.Next == base && m.Length+int64(size) <= s.limit && !ripe(&m, int64(size), s.limit, h.part.Strategy()) {
 		return a, nil
 	}
 	switch err := a.Seal(); {
