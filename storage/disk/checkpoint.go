@@ -53,6 +53,7 @@ type checkpoint struct {
 	applied  frame.LSN
 	from     mark
 	last     frame.LSN
+	lead     int64 // of append times, in front of the wall clock
 	nextFile uint64
 	nextPart storage.PartitionID
 	nextGrp  storage.GroupID
@@ -164,6 +165,9 @@ func (c *checkpoint) encodeGroups() []byte {
 		b = binary.AppendUvarint(b, uint64(d.partition))
 		b = binary.AppendUvarint(b, d.file)
 	}
+	if c.lead > 0 {
+		b = binary.AppendUvarint(b, uint64(c.lead))
+	}
 	return b
 }
 
@@ -260,6 +264,9 @@ func (c *checkpoint) decodeGroups(s *fields) {
 		p := s.uvarint()
 		s.failed = s.failed || p > math.MaxUint32
 		c.doomed = append(c.doomed, doomed{storage.PartitionID(p), s.uvarint()})
+	}
+	if !s.failed && len(s.rest) > 0 {
+		c.lead = s.int63()
 	}
 }
 

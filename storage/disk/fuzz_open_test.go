@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -169,7 +170,7 @@ func readAnything(t *testing.T, open func() (*Store, error)) {
 				}
 				from = next
 			}
-			_, _ = st.OffsetAt(p, st.core.Now())
+			_, _ = st.OffsetAt(p, time.Unix(0, st.core.Clock.Now()))
 			_, _ = st.Ordinal(p, 3)
 		}
 	}

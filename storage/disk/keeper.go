@@ -217,6 +217,7 @@ func (k *keeper) capture(clean bool) (*checkpoint, []*segment.Segment, error) {
 	k.changed = map[*segment.Segment]struct{}{}
 	c := k.describe(cursors)
 	c.clean, c.applied, c.from, c.last = clean, applied, from, k.last
+	c.lead = k.core.Clock.Lead()
 	return c, dirty, nil
 }
 

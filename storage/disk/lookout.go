@@ -16,6 +16,7 @@ type lookout struct {
 	told   atomic.Bool         // that the store stopped
 	after  time.Duration       // for how long a call may be under way
 	lanes  lanes
+	ahead  time.Duration // of the append times in front of the clock, at the open
 
 	quit, done chan struct{}
 }
@@ -36,6 +37,9 @@ func (l *lookout) tell(e storage.Event) {
 // run watches until quit is closed.
 func (l *lookout) run() {
 	defer close(l.done)
+	if l.ahead > time.Second {
+		l.tell(storage.Event{Kind: storage.EventClock, Text: fmt.Sprintf("append times are %v ahead of the wall clock", l.ahead)})
+	}
 	every := max(l.after/looks, time.Millisecond)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -67,6 +71,22 @@ func (l *lookout) look(every time.Duration) {
 			l.tell(storage.Event{Kind: storage.EventMoving, Text: "the disk has answered"})
 		}
 	}
+}
+
+// clockSet tells that the wall clock was.
+func (l *lookout) clockSet(by time.Duration) {
+	l.tell(storage.Event{Kind: storage.EventClock, Text: fmt.Sprintf("the wall clock was set by %v", by)})
+}
+
+// startClock tells the clock of the store what it cannot know: how far append times are.
+func (st *Store) startClock() {
+	newest := int64(0)
+	for _, p := range st.core.Catalog.Partitions() {
+		if p != nil {
+			newest = max(newest, p.Marks().Time)
+		}
+	}
+	st.lookout.ahead = st.core.Clock.Begin(st.keeper.made.lead, newest)
 }
 
 // stopped tells once that the store stopped, if it did.

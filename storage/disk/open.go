@@ -296,6 +296,7 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	st.journal.core = st.core
 	st.Face = st.core.Face()
 	st.lookout = newLookout(st.core, &st.opt)
+	st.core.Clock.Told = st.lookout.clockSet
 	st.journal.lanes, st.ring.lane = &st.lookout.lanes, &st.lookout.lanes.files
 	st.keeper = &keeper{
 		spiller: spiller{
@@ -449,6 +450,7 @@ func (st *Store) harden() error {
 // begin makes the first checkpoint of the epoch: everything that was replayed is in segments, written anew and synced, before anyone sees it.
 func (st *Store) begin() error {
 	k := st.keeper
+	st.startClock()
 	if err := st.harden(); err != nil {
 		return fmt.Errorf("storage: recovering: %w", err)
 	}

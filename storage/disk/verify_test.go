@@ -365,7 +365,9 @@ func TestScrub(t *testing.T) {
 		o.Events = func(e storage.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			events = append(events, e)
+			if e.Kind != storage.EventClock { // the store was made outside the bubble, whose clock is behind
+				events = append(events, e)
+			}
 		}
 		st, err := disk.OpenFS(fsys, o)
 		if err != nil {

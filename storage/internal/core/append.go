@@ -149,7 +149,7 @@ func checkSizes(e *storage.Entry) (int, error) {
 const recordOverhead = 16
 
 func (c *Core) encode(x *Entry, e *storage.Entry) error {
-	nanos := c.Now().UnixNano()
+	nanos := c.Clock.Now()
 	for i := range e.Batches {
 		b := &e.Batches[i]
 		p := c.Catalog.Partition(b.Partition)

@@ -10,7 +10,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -35,6 +34,7 @@ type Backend interface {
 type Core struct {
 	Catalog Catalog
 	State   State
+	Clock   Clock
 
 	backend Backend
 	seed    frame.Seed
@@ -61,6 +61,7 @@ func New(b Backend) *Core {
 	c := &Core{backend: b, stopped: make(chan struct{})}
 	c.Catalog.init()
 	c.State.init()
+	c.Clock.init()
 	return c
 }
 
@@ -111,9 +112,6 @@ func (c *Core) Writable() error {
 	}
 	return c.StopCause()
 }
-
-// Now is the wall clock of the store.
-func (c *Core) Now() time.Time { return time.Now() }
 
 // Stats fills in what the core counts.
 func (c *Core) Stats() storage.Stats {

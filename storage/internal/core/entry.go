@@ -186,7 +186,7 @@ func (e *Entry) number() {
 	for i := range e.Frames {
 		if f := &e.Frames[i]; f.Part != nil {
 			f.Header.Base = f.Part.next
-			f.Header.Time = max(f.Header.Time, f.Part.time)
+			f.Header.Time = e.core.Clock.Stamp(f.Header.Time, f.Part.time)
 		}
 	}
 	if n := len(e.Frames); n > 0 {

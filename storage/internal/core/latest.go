@@ -19,7 +19,7 @@ func (c *Core) KeepLatest(pool *Pool, all bool) error {
 	for _, t := range topics {
 		rules := &t.Strategy.Cleanup
 		for _, p := range c.Catalog.PartitionsOf(&t) {
-			k := &keeping{pool: pool, hold: math.MaxInt64, age: rules.TombstoneAge, now: c.Now()}
+			k := &keeping{pool: pool, hold: math.MaxInt64, age: rules.TombstoneAge, now: unixNano(c.Clock.Now())}
 			if floor, ok := floors[p.ID]; ok && rules.HoldForGroups {
 				k.hold = floor
 			}

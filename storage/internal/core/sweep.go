@@ -18,9 +18,6 @@ type Holding struct {
 
 // Sweep decides what the cleanup policies ask to be removed. It is used by one goroutine at a time. The zero Sweep is ready.
 type Sweep struct {
-	// Age says how old what was appended at a time is; nil: by the wall clock.
-	Age func(newest int64) time.Duration
-
 	due map[*Partition]time.Time // before which no rule of age can apply
 }
 
@@ -112,7 +109,7 @@ func byRecords(hs []Holding, n int64) int64 {
 // byAge returns the offset of the first record that is not older than most. It reads a partition only when something in it may have become too old.
 func (s *Sweep) byAge(c *Core, p *Partition, hs []Holding, most time.Duration) (int64, error) {
 	first := int64(0)
-	for len(hs) > 0 && s.age(hs[0].Newest) > most {
+	for len(hs) > 0 && c.Clock.Age(hs[0].Newest) > most {
 		first, hs = hs[0].Next, hs[1:]
 	}
 	if len(hs) == 0 || time.Now().Before(s.due[p]) {
@@ -122,7 +119,7 @@ func (s *Sweep) byAge(c *Core, p *Partition, hs []Holding, most time.Duration) (
 	if len(rs) == 0 {
 		return first, err
 	}
-	oldest := s.age(rs[0].Appended.UnixNano())
+	oldest := c.Clock.Age(rs[0].Appended.UnixNano())
 	if oldest > most { // a part of the holding has become too old, and perhaps a part of what follows
 		if first, err = s.within(c, p, &hs[0], first, most); err != nil {
 			return first, err
@@ -135,18 +132,11 @@ func (s *Sweep) byAge(c *Core, p *Partition, hs []Holding, most time.Duration) (
 
 // within finds the first record of a holding that is not older than most.
 func (s *Sweep) within(c *Core, p *Partition, h *Holding, first int64, most time.Duration) (int64, error) {
-	at, err := c.OffsetAt(p.ID, time.Now().Add(-most))
+	at, err := c.OffsetAt(p.ID, c.Clock.Horizon(most))
 	if err != nil {
 		return first, err
 	}
 	return max(first, min(at, h.Next)), nil
-}
-
-func (s *Sweep) age(newest int64) time.Duration {
-	if s.Age != nil {
-		return s.Age(newest)
-	}
-	return time.Since(unixNano(newest))
 }
 
 // pieces bounds into how many holdings the records in memory are divided, about.
