@@ -84,10 +84,7 @@ const (
 
 // features lists what the engine can do.
 func (k kind) features() map[queue.Feature]queue.Grade {
-	all := []queue.Feature{queue.CanRead, queue.CanRetain, queue.CanRemoveDone, queue.CanStoreInMemory}
-	if k == inMemory {
-		all = append(all, queue.CanKeepLatest)
-	}
+	all := []queue.Feature{queue.CanRead, queue.CanRetain, queue.CanRemoveDone, queue.CanKeepLatest, queue.CanStoreInMemory}
 	if k != readOnly {
 		all = append(all, queue.CanOrderByKey, queue.CanOrderByPartition, queue.CanShare, queue.CanBatch, queue.CanResume, queue.CanCountAttempts)
 	}
