@@ -59,7 +59,7 @@ func (st *Store) MendFS(ctx context.Context, from vfs.FS, o MendOptions) (r Mend
 	if err := source.keeper.all(maxLSN); err != nil { // into its overlay
 		return r, err
 	}
-	fresh := segment.NewDir(st.fs, segment.Identity{Store: st.keeper.made.id.store, Seed: st.core.Seed()}, 8)
+	fresh := segment.NewDir(st.fs, segment.Identity{Store: st.journal.id.store, Seed: st.core.Seed()}, 8)
 	defer func() { err = errors.Join(err, fresh.Close()) }()
 	m := &mender{st: st, ctx: ctx, o: o, source: source, fresh: fresh, report: &r}
 	return r, m.run()
