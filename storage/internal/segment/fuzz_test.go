@@ -15,8 +15,7 @@ import (
 )
 
 // FuzzSegment puts arbitrary bytes behind a good header block, their sums made right if mended, and has them described as a segment: nothing panics or
-// allocates without bound, and
-// what is read are frames of the partition within the described offsets, in order.
+// allocates without bound, what is read are frames of the partition within the described offsets, in order, and what cannot be is damage or of a newer format.
 func FuzzSegment(f *testing.F) {
 	for _, seal := range []bool{false, true} {
 		p := newPatient(f, seal, small...)
@@ -80,6 +79,9 @@ func readAnything(t *testing.T, g *segment.Segment, m *segment.Meta) {
 	var buf []byte
 	for from, reads := m.Base, 0; from < m.Next && reads < 20; reads++ {
 		got, err := g.ReadInto(&buf, from, 1<<16)
+		if errors.Is(err, storage.ErrFormat) { // of a mended input: the sums of a frame of a newer version hold
+			break
+		}
 		if err != nil {
 			from = damage(t, err).Next
 			continue
@@ -99,7 +101,7 @@ func readAnything(t *testing.T, g *segment.Segment, m *segment.Meta) {
 		}
 	}
 	for _, err := range locateAnything(g, m) {
-		if d := (*storage.DamageError)(nil); err != nil && !errors.As(err, &d) {
+		if d := (*storage.DamageError)(nil); err != nil && !errors.Is(err, storage.ErrFormat) && !errors.As(err, &d) {
 			t.Fatal(err)
 		}
 	}
@@ -111,7 +113,11 @@ func locateAnything(g *segment.Segment, m *segment.Meta) [3]error {
 	if m.Sealed {
 		return [3]error{timeErr, countErr}
 	}
-	return [3]error{timeErr, countErr, g.Seal()}
+	sealErr := g.Seal()
+	if errors.Is(sealErr, segment.ErrSealed) { // the file ends with a footer that its description does not know of
+		sealErr = nil
+	}
+	return [3]error{timeErr, countErr, sealErr}
 }
 
 // FuzzBlocks is FuzzSegment for what was rewritten: compressed blocks, with their sums made right if mended, so that what is behind them is reached.
