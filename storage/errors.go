@@ -65,7 +65,7 @@ func (e *StoppedError) Unwrap() error { return e.Cause }
 
 // DamageError says that bytes that were once durable are not what was written. Nothing was cut or changed.
 type DamageError struct {
-	File        string // below the store's directory
+	File        string // below the store's directory; the directory of it if the file is not known
 	From, To    int64  // bytes; To is 0 if unknown
 	Partition   PartitionID
 	First, Next int64 // offsets that are lost, half-open; both 0 if it is not about records

@@ -389,7 +389,16 @@ func (st *Store) replay(c *checkpoint, end *scan) error {
 			return err
 		}
 	}
-	return s.run(r.frame)
+	err := s.run(r.frame)
+	if contradicts(err) {
+		return st.estimate(c, s.broken(err))
+	}
+	return err
+}
+
+// contradicts tells whether frames are whole by their sums and still cannot have been written by a store: somebody made them, or a defect did.
+func contradicts(err error) bool {
+	return errors.Is(err, core.ErrOrder) || errors.Is(err, frame.ErrField) || errors.Is(err, storage.ErrNotFound)
 }
 
 // jump raises all partitions whose records may have been seen, and lost since, because they were not synced: their

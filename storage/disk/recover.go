@@ -231,14 +231,17 @@ func (s *scan) missable(h *frame.Header) (bool, error) {
 }
 
 func (s *scan) damage(sl *slot, pos int64, h *frame.Header) error {
+	return s.broken(fmt.Errorf("the journal breaks off behind frame %x, but frame %x in %s at byte %d says that more was synced",
+		uint64(s.at.lsn), uint64(h.LSN), sl.name, pos))
+}
+
+// broken is damage at the place where the scan is.
+func (s *scan) broken(cause error) *storage.DamageError {
 	name := fmt.Sprintf("%s (use %d)", journalDir, s.at.seq)
 	if at := s.use(s.at.seq); at != nil {
 		name = at.name
 	}
-	return &storage.DamageError{
-		File: name, From: s.at.pos,
-		Reason: fmt.Sprintf("the journal breaks off behind frame %x, but frame %x in %s at byte %d says that more was synced", uint64(s.at.lsn), uint64(h.LSN), sl.name, pos),
-	}
+	return &storage.DamageError{File: name, From: s.at.pos, Reason: cause.Error()}
 }
 
 // shortened returns damage if a journal file that may be needed is missing, or shorter than it was made: nothing but a hand from

@@ -120,11 +120,19 @@ func (c *Core) readTail(dst []storage.Record, into *[]byte, p *Partition, from i
 		var err error
 		if dst, err = frame.DecodeRecords(dst, &h, buf[at:len(buf):len(buf)], from); err != nil {
 			releaseAll((*refs)[i+1:])
-			return dst, from, fmt.Errorf("storage: records in memory at offset %d: %w", f.base, err)
+			return dst, from, undecodable("journal", &h, err)
 		}
 		next = f.next()
 	}
 	return dst, next, nil
+}
+
+// undecodable is the damage of a frame whose sums hold, and whose records nobody could have written: a defect made them, or a hand.
+func undecodable(dir string, h *frame.Header, err error) *storage.DamageError {
+	return &storage.DamageError{
+		File: dir, Partition: storage.PartitionID(h.Partition), First: h.Base, Next: h.Next(), Records: int64(h.Count),
+		Reason: fmt.Sprintf("its sums hold, its records do not: %v", err),
+	}
 }
 
 // room returns memory for n bytes: that of into, which is replaced if it is too small, or without it new memory.
@@ -168,7 +176,7 @@ func decodeFrames(dst []storage.Record, frames []byte, from int64) (records []st
 			continue
 		}
 		if dst, err = frame.DecodeRecords(dst, &h, body, from); err != nil {
-			return dst, next, fmt.Errorf("storage: records at offset %d: %w", h.Base, err)
+			return dst, next, undecodable("seg", &h, err)
 		}
 		next = h.Next()
 	}
