@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,7 +138,20 @@ func (a *tally) mend(t *testing.T, fs, backup *memfs.FS, want map[storage.Partit
 	}
 }
 
-// TestSkip gives up what is damaged: readers go on behind it, counts stay, and so it is after a crash and a close. What is sound is not given up.
+// named checks that Verify names the records that are refused, and no others.
+func (a *tally) named(t *testing.T, st *disk.Store, want map[storage.PartitionID][]storage.Record, holes []*storage.DamageError, where string) {
+	damage := slices.DeleteFunc(verify(t, st).Damage, func(d *storage.DamageError) bool { return d.First == d.Next })
+	for p, all := range want {
+		for _, r := range all {
+			if refused, named := inHole(ofPartition(holes, p), r.Offset), inHole(ofPartition(damage, p), r.Offset); refused != named {
+				a.wrong("%s: partition %d, offset %d: refused %v (%v), named %v (%v)", where, p, r.Offset, refused, holes, named, damage)
+				return
+			}
+		}
+	}
+}
+
+// TestSkip gives up what is damaged, which is what Verify names: readers go on behind it, counts stay, and so it is after a crash and a close. What is sound is not given up.
 func TestSkip(t *testing.T) {
 	a, rng := newTally(), newRand(1, 31)
 	for i := range sized(t, 15, 100, 500) {
@@ -161,6 +175,7 @@ func (a *tally) skip(t *testing.T, fs *memfs.FS, want map[storage.PartitionID][]
 		t.Fatal(where, err)
 	}
 	holes := a.serves(st, want, where)
+	a.named(t, st, want, holes, where)
 	for _, d := range holes {
 		a.count("skipped", 1)
 		if err := st.Skip(t.Context(), d.Partition, d.First, d.Next+1); !errors.Is(err, storage.ErrNotDamaged) {

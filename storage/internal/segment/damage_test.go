@@ -219,8 +219,9 @@ func TestDamageWithoutFooter(t *testing.T) {
 		t.Errorf("body damaged: reported as %v", all)
 	}
 	must(t, p.fs.FlipBit(p.name, p.pos[1], 0))
-	if all := p.survey(t, 1<<20); len(all) != 1 || all[0].First != p.l.frames[1].Base || all[0].Next != p.l.next {
-		t.Errorf("header damaged: reported as %v", all)
+	all := p.survey(t, 1<<20)
+	if len(all) != 2 || all[0].First != p.l.frames[1].Base || all[0].Next != p.l.frames[1].Next() || all[1].First != p.l.frames[3].Base {
+		t.Errorf("header damaged, too: reported as %v", all)
 	}
 }
 
@@ -229,13 +230,12 @@ func TestAppendBehindDamage(t *testing.T) {
 	p := newPatient(t, false, small...)
 	must(t, p.fs.FlipBit(p.name, p.pos[2], 0))
 	g := p.open()
-	old := p.l.next
 	must(t, g.Append(p.l.make(plain(2, 10))))
 	must(t, g.Seal())
 	p.m = g.Meta()
 	for _, max := range []int{1, 1 << 20} {
-		if all := p.survey(t, max); len(all) != 1 || all[0].First != p.l.frames[1].Next() || all[0].Next != old {
-			t.Errorf("reported as %v, want offsets %d to %d", all, p.l.frames[1].Next(), old)
+		if all := p.survey(t, max); len(all) != 1 || all[0].First != p.l.frames[1].Next() || all[0].Next != p.l.frames[3].Base {
+			t.Errorf("reported as %v, want offsets %d to %d", all, p.l.frames[1].Next(), p.l.frames[3].Base)
 		}
 	}
 }
@@ -295,7 +295,7 @@ func TestMisplacedFrames(t *testing.T) {
 		h.Put(changed[p.pos[2]:], identity.Seed)
 		must(t, p.fs.SetContents(p.name, changed))
 		all := p.survey(t, 1<<20)
-		if len(all) != 1 || all[0].First != p.l.frames[2].Base || all[0].Next != p.l.next {
+		if len(all) != 1 || all[0].First != p.l.frames[2].Base || all[0].Next != p.l.frames[3].Base || all[0].To != p.pos[3] {
 			t.Errorf("%s: reported as %v", name, all)
 		}
 		must(t, p.fs.SetContents(p.name, content))

@@ -24,7 +24,8 @@ type index struct {
 	unindexed int64  // the frames before this position are not in lines yet; 0 if all are
 	digest    uint64 // of the frames from unindexed on
 	hints     []hint
-	nextHint  int // which one the next reader that came by the index replaces
+	nextHint  int    // which one the next reader that came by the index replaces
+	rifts     []rift // where frames do not change their places, so they stay true
 }
 
 // hint is where a reader stopped, and the size of the last frame it took: the next one is likely of that size too. If it stopped within a block, the
@@ -66,7 +67,7 @@ func (s *Segment) forget() {
 	}
 }
 
-// indexed returns the index of the whole segment, which it loads if need be. Where frames are damaged it has no lines.
+// indexed returns the index of the whole segment, which it loads if need be.
 func (s *Segment) indexed(h *handle) ([]line, error) {
 	if lines, ok := s.known(); ok {
 		return lines, nil
@@ -93,7 +94,8 @@ func (s *Segment) known() ([]line, bool) {
 	return s.lines, s.unindexed == 0
 }
 
-// load reads the lines of the frames that are not indexed: from the footer if there is a good one, else from the headers of the frames.
+// load reads the lines of the frames that are not indexed: from the footer if there is a good one, else from the headers of the frames. Behind damage, how many
+// records there were is known only if offsets tell.
 func (s *Segment) load(h *handle) (lines []line, digest uint64, err error) {
 	m := s.Meta()
 	if m.Sealed {
@@ -108,11 +110,18 @@ func (s *Segment) load(h *handle) (lines []line, digest uint64, err error) {
 	count, last := int64(0), int64(-indexStep)
 	for {
 		f, err := w.next()
-		if damage := (*storage.DamageError)(nil); err == io.EOF || errors.As(err, &damage) {
-			return slices.Clip(lines), digest, nil // the reader of the damaged place is told
-		}
-		if err != nil {
+		damage := (*storage.DamageError)(nil)
+		switch {
+		case err == nil:
+		case errors.As(err, &damage) && m.dense(): // the reader of the damaged place is told
+			continue
+		case err == io.EOF || damage != nil:
+			return slices.Clip(lines), digest, nil
+		default:
 			return nil, 0, err
+		}
+		if m.dense() {
+			count = f.Base - m.Base
 		}
 		if f.pos-last >= indexStep {
 			lines = append(lines, line{f.Base, f.pos, f.Time, m.ordinalAt(f.Base, count)})
@@ -132,7 +141,7 @@ func lineAt(lines []line, m *Meta, before func(*line) bool) line {
 	return lines[n-1]
 }
 
-// behind returns the first place after pos that the index knows: where reading can go on behind damage.
+// behind returns the first place after pos that the index knows, or the end.
 func (s *Segment) behind(pos int64, m *Meta) place {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,8 +50,8 @@ func (s *Segment) Ordinal(offset int64) (int64, error) {
 		return m.Ordinal, nil
 	case offset == m.Next:
 		return m.Ordinal + m.Count, nil
-	case m.Rewritten:
-		return m.ordinalAt(offset, 0), nil
+	case m.dense():
+		return m.Ordinal + offset - m.Base, nil
 	}
 	h, err := s.dir.acquire(s)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Segment) Ordinal(offset int64) (int64, error) {
 	for w := s.walk(h, &m, place{l.offset, l.pos}); ; {
 		f, err := w.next()
 		switch {
-		case err == io.EOF, err != nil && w.at.offset >= offset: // what is damaged has no offsets below
+		case err == io.EOF, err != nil && w.was.offset >= offset: // what is damaged has no offsets below
 			return ordinal, nil
 		case err != nil:
 			return 0, err

@@ -26,6 +26,9 @@ type Meta struct {
 	Dropped   int64       // records of Count that are not in it any more
 }
 
+// dense tells whether each offset is one record ever appended.
+func (m *Meta) dense() bool { return m.Count == m.Next-m.Base }
+
 // Records is how many records are in the segment.
 func (m *Meta) Records() int64 { return m.Count - m.Dropped }
 

@@ -82,6 +82,9 @@ func (s *Segment) inspect(f vfs.File, m *Meta) (int64, error) {
 	if errors.Is(err, storage.ErrFormat) {
 		return 0, fmt.Errorf("%s: %w", s.Name(), err)
 	}
+	if err != nil && len(block) == blockSize {
+		return 0, s.damage(place{m.Base, 0}, place{m.Next, blockSize}, err.Error())
+	}
 	if err != nil {
 		return 0, s.unreadable(m, err.Error())
 	}

@@ -84,11 +84,15 @@ func (r *reader) read(from int64) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		h, err := r.segment.parse(b, r.place, r.meta)
+		h, wrong, err := r.segment.parse(b, r.place, r.meta)
 		if err != nil {
 			return nil, err
 		}
 		switch {
+		case wrong != "":
+			if err := r.passDamage(from, wrong); err != nil {
+				return nil, err
+			}
 		case h.Next() <= from || h.Kind == frame.Pad:
 			r.pass(&h)
 		case h.Kind == frame.Block:
@@ -137,6 +141,22 @@ func (r *reader) take(h *frame.Header) ([]byte, error) {
 		r.pass(&h)
 	}
 	return b[:taken:taken], nil
+}
+
+// passDamage moves behind the damage at r.place, if none of the offsets that are asked for is lost by it.
+func (r *reader) passDamage(from int64, wrong string) error {
+	if _, err := r.segment.indexed(r.handle); err != nil {
+		return err
+	}
+	to, err := r.segment.past(r.handle, r.place, r.meta)
+	if err != nil {
+		return err
+	}
+	if to.offset > from {
+		return r.segment.damage(r.place, to, wrong)
+	}
+	r.hint = hint{place: to}
+	return nil
 }
 
 // pass moves behind a frame.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"syscall"
 
@@ -45,12 +44,13 @@ type verifier struct {
 	lines   []line // of the footer
 	footer  uint64 // its digest
 	footed  bool   // there is one, and it is whole
+	indexed bool   // there is none, and the index was asked for
 	Verified
 
-	at     place
-	digest uint64
-	window []byte
-	from   int64 // position of window
+	at       place
+	digest   uint64
+	window   window
+	expanded []byte // a block
 }
 
 func (v *verifier) run() error {
@@ -68,6 +68,7 @@ func (v *verifier) run() error {
 		return fmt.Errorf("open segment: %w", err)
 	}
 	v.file = f
+	v.window = window{file: f, end: v.meta.Length, size: verifyWindow, pace: v.pace}
 	if v.size, err = sizeOf(f); err == nil {
 		err = v.all()
 	}
@@ -160,7 +161,7 @@ func (v *verifier) readFooter() error {
 // frames checks every frame.
 func (v *verifier) frames() error {
 	for v.at.pos < v.meta.Length {
-		b, err := v.bytes(frame.HeaderSize)
+		b, err := v.window.at(v.at.pos, frame.HeaderSize)
 		if err != nil || len(b) < frame.HeaderSize {
 			if err = v.ended(err); err != nil {
 				return err
@@ -186,13 +187,13 @@ func (v *verifier) frames() error {
 
 // body checks the body of the frame at v.at, whose header is h.
 func (v *verifier) body(h *frame.Header) error {
-	b, err := v.bytes(h.Size())
+	b, err := v.window.at(v.at.pos, h.Size())
 	if err != nil || len(b) < h.Size() {
 		return v.ended(err)
 	}
 	end := place{h.Next(), v.at.pos + int64(h.Size())}
-	if err := h.CheckBody(b[frame.HeaderSize:][:h.BodyLen], v.segment.dir.id.Seed); err != nil {
-		err = v.found(v.segment.damage(place{h.Base, v.at.pos}, end, err.Error()))
+	if err := v.inside(h, b[frame.HeaderSize:][:h.BodyLen], end); err != nil {
+		err = v.found(err)
 		v.Damage[len(v.Damage)-1].Records = int64(h.Count)
 		v.at = end
 		return err
@@ -204,11 +205,23 @@ func (v *verifier) body(h *frame.Header) error {
 	return nil
 }
 
+// inside checks what a reader does: the body, and that a block can be expanded.
+func (v *verifier) inside(h *frame.Header, body []byte, end place) (err error) {
+	if h.Kind == frame.Block {
+		v.expanded, err = v.segment.expand(v.expanded[:0], h, body, v.at)
+		return err
+	}
+	if err := h.CheckBody(body, v.segment.dir.id.Seed); err != nil {
+		return v.segment.damage(place{h.Base, v.at.pos}, end, err.Error())
+	}
+	return nil
+}
+
 // lost notes that nothing can be believed from v.at on, up to the next frame that can, and goes on there.
 func (v *verifier) lost(reason string) error {
 	from := v.at
-	to, err := v.resync()
-	if err != nil {
+	to, err := v.segment.search(v.file, &v.meta, v.known(from.pos), v.pace).behind(from)
+	if err != nil && !unreadable(err) {
 		return err
 	}
 	v.at = to
@@ -223,75 +236,31 @@ func (v *verifier) ended(err error) error {
 	from := v.at
 	if err == nil {
 		v.at = place{v.meta.Next, v.meta.Length}
-		return v.found(v.segment.ended(from, &v.meta, min(v.size, v.from+int64(len(v.window)))))
+		return v.found(v.segment.ended(from, &v.meta, min(v.size, v.window.reached())))
 	}
-	v.at, v.window = v.known(from.pos), nil
+	v.at = v.known(from.pos)
 	return v.found(v.segment.damage(from, v.at, err.Error()))
 }
 
-// known returns the first place behind pos at which a frame is known to start, by the footer, or the end.
+// known returns the first place behind pos at which a frame is known to start, by the footer or by the index that readers use, or the end.
 func (v *verifier) known(pos int64) place {
+	s := v.segment
+	if !v.footed && !v.indexed {
+		v.indexed = true
+		if h, err := s.dir.acquire(s); err == nil {
+			_, _ = s.indexed(h) // without it, more than need be is named
+			s.dir.release(h)
+		}
+	}
 	for _, l := range v.lines {
 		if l.pos > pos {
 			return place{l.offset, l.pos}
 		}
 	}
-	return place{v.meta.Next, v.meta.Length}
-}
-
-// resync searches behind v.at for a frame. No payload is taken for one: sums are seeded, so it would have to be a frame of this store and partition,
-// and those that were stored before have lower offsets than what stands here.
-func (v *verifier) resync() (place, error) {
-	limit := v.known(v.at.pos)
-	began := v.at
-	defer func() { v.at = began }()
-	for pos := began.pos + 8; pos < limit.pos; pos += 8 {
-		v.at.pos = pos
-		b, err := v.bytes(frame.HeaderSize)
-		if unreadable(err) {
-			return limit, nil
-		}
-		if err != nil {
-			return limit, err
-		}
-		if len(b) < frame.HeaderSize {
-			break
-		}
-		if binary.LittleEndian.Uint32(b[32:]) != uint32(v.segment.partition) {
-			continue
-		}
-		h, err := frame.Parse(b, v.segment.dir.id.Seed)
-		if err == nil && v.segment.belongs(&h, place{began.offset, pos}, &v.meta) == "" {
-			return place{h.Base, pos}, nil
-		}
+	if v.footed {
+		return place{v.meta.Next, v.meta.Length}
 	}
-	return limit, nil
-}
-
-// bytes returns what is at v.at, at least n bytes unless the file, or what counts of it, ends before.
-func (v *verifier) bytes(n int) ([]byte, error) {
-	skip := v.at.pos - v.from
-	if v.window != nil && skip >= 0 && skip+int64(n) <= int64(len(v.window)) {
-		return v.window[skip:], nil
-	}
-	want := int(min(int64(max(n, verifyWindow)), v.meta.Length-v.at.pos))
-	if want <= 0 {
-		return nil, nil
-	}
-	if err := v.pace(want); err != nil {
-		return nil, err
-	}
-	if cap(v.window) < want {
-		v.window = make([]byte, want)
-	}
-	v.window, v.from = v.window[:want], v.at.pos
-	got, err := v.file.ReadAt(v.window, v.from)
-	if err != nil && err != io.EOF {
-		v.window = nil
-		return nil, fmt.Errorf("read segment: %w", err)
-	}
-	v.window = v.window[:got]
-	return v.window, nil
+	return s.behind(pos, &v.meta)
 }
 
 // sums compares all frames, which are whole, with the footer and the checkpoint: one that is of this place, but not the one that was written there.

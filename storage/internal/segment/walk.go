@@ -19,8 +19,8 @@ type walker struct {
 	handle  *handle
 	meta    *Meta // as of when the walk began
 	at      place
-	window  []byte
-	from    int64 // position of window
+	was     place // of the last frame, or of the damage that was there
+	window  window
 }
 
 // walked is a frame that a walker came to.
@@ -32,58 +32,49 @@ type walked struct {
 
 // walk returns a walker that starts at a place where a frame starts.
 func (s *Segment) walk(h *handle, m *Meta, at place) *walker {
-	return &walker{segment: s, handle: h, meta: m, at: at}
+	return &walker{segment: s, handle: h, meta: m, at: at, window: window{file: h.file, end: m.Length, size: walkWindow}}
 }
 
-// next returns the next frame, pads too, and io.EOF at the end of the segment.
+// next returns the next frame, pads too, and io.EOF at the end of the segment. Behind damage, which is an error, it goes on with the call after it.
 func (w *walker) next() (f walked, err error) {
 	if w.at.pos >= w.meta.Length {
 		return f, io.EOF
 	}
-	b, err := w.peek()
+	b, err := w.window.at(w.at.pos, frame.HeaderSize)
 	if err != nil {
 		return f, err
 	}
-	f.pos = w.at.pos
-	if f.Header, err = w.segment.parse(b, w.at, w.meta); err != nil {
+	from := w.at
+	w.was = from
+	if len(b) < frame.HeaderSize {
+		w.at = place{w.meta.Next, w.meta.Length}
+		return f, w.segment.ended(from, w.meta, w.window.reached())
+	}
+	h, wrong, err := w.segment.parse(b, w.at, w.meta)
+	if err != nil {
 		return f, err
 	}
-	f.sum = binary.LittleEndian.Uint32(b)
+	if wrong != "" {
+		if w.at, err = w.segment.past(w.handle, from, w.meta); err != nil {
+			return f, err
+		}
+		return f, w.segment.damage(from, w.at, wrong)
+	}
+	f = walked{Header: h, pos: from.pos, sum: binary.LittleEndian.Uint32(b)}
 	w.at = place{f.Next(), f.pos + int64(f.Size())}
 	return f, nil
 }
 
-// peek returns the bytes at w.at, at least a header's.
-func (w *walker) peek() ([]byte, error) {
-	skip := w.at.pos - w.from
-	if skip+frame.HeaderSize <= int64(len(w.window)) {
-		return w.window[skip:], nil
-	}
-	var err error
-	w.from = w.at.pos
-	w.window, err = readAt(w.handle.file, w.from, int(min(walkWindow, w.meta.Length-w.from)))
-	if err != nil {
-		return nil, err
-	}
-	if len(w.window) < frame.HeaderSize {
-		return nil, w.segment.ended(w.at, w.meta, w.from+int64(len(w.window)))
-	}
-	return w.window, nil
-}
-
-// parse reads the header at the start of b, which is at the place at, and checks that it belongs there. If not it is damage up to the next place that is known.
-func (s *Segment) parse(b []byte, at place, m *Meta) (frame.Header, error) {
-	h, err := frame.Parse(b, s.dir.id.Seed)
+// parse reads the header at the start of b, which is at the place at, and checks that it belongs there. wrong says why not: then it is damage.
+func (s *Segment) parse(b []byte, at place, m *Meta) (h frame.Header, wrong string, err error) {
+	h, err = frame.Parse(b, s.dir.id.Seed)
 	if errors.Is(err, frame.ErrVersion) {
-		return h, fmt.Errorf("%w: %s, byte %d: %w", storage.ErrFormat, s.Name(), at.pos, err)
+		return h, "", fmt.Errorf("%w: %s, byte %d: %w", storage.ErrFormat, s.Name(), at.pos, err)
 	}
 	if err != nil {
-		return h, s.damage(at, s.behind(at.pos, m), err.Error())
+		return h, err.Error(), nil
 	}
-	if reason := s.belongs(&h, at, m); reason != "" {
-		return h, s.damage(at, s.behind(at.pos, m), reason)
-	}
-	return h, nil
+	return h, s.belongs(&h, at, m), nil
 }
 
 // ended describes what is lost of a file that ends at end, within the frame at the place at.
