@@ -1,6 +1,9 @@
 package segment
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
 )
@@ -10,10 +13,52 @@ type place struct{ offset, pos int64 }
 
 // damage describes what is lost between two places.
 func (s *Segment) damage(from, to place, reason string) error {
-	return &storage.DamageError{
+	d := &storage.DamageError{
 		File: s.Name(), From: from.pos, To: to.pos, Partition: s.partition,
 		First: from.offset, Next: max(to.offset, from.offset), Reason: reason,
 	}
+	if cause := s.undone(from.pos); cause != nil {
+		return &undoneError{d, cause}
+	}
+	return d
+}
+
+// undoneError is returned instead of a *storage.DamageError for bytes that were never durable, and never will be: after a sync that failed, a file system may
+// show what was there before. They are still in the journal, and the next open puts them into a segment again.
+type undoneError struct {
+	found *storage.DamageError
+	cause error
+}
+
+func (e *undoneError) Error() string {
+	return fmt.Sprintf("%s, bytes %d to %d: %s, since %v", e.found.File, e.found.From, e.found.To, e.found.Reason, e.cause)
+}
+
+func (e *undoneError) Unwrap() error { return e.cause }
+
+// undone returns why what was written at pos may not be there, nil if it is durable, or may yet become so.
+func (s *Segment) undone(pos int64) error {
+	s.mu.Lock()
+	durable := pos < s.durable
+	s.mu.Unlock()
+	if durable {
+		return nil
+	}
+	s.syncMu.Lock() // the sync that takes the bytes away may not have returned yet
+	defer s.syncMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pos < s.durable {
+		return nil
+	}
+	return s.failed
+}
+
+// missing tells whether err says that bytes of a segment are not what was written.
+func missing(err error) bool {
+	var damage *storage.DamageError
+	var undone *undoneError
+	return errors.As(err, &damage) || errors.As(err, &undone)
 }
 
 // unreadable describes a file that cannot be believed at all.

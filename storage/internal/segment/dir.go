@@ -69,7 +69,7 @@ func (d *Dir) create(p storage.PartitionID, epoch uint32, m Meta) (*Segment, err
 
 // Open returns the segment of p that m describes. It does not touch the disk: what is wrong with the file shows when it is used.
 func (d *Dir) Open(p storage.PartitionID, m Meta) *Segment {
-	return &Segment{dir: d, partition: p, meta: m, index: index{unindexed: m.Length}}
+	return &Segment{dir: d, partition: p, meta: m, durable: m.Length, index: index{unindexed: m.Length}}
 }
 
 // Found is a segment file that Scan found. Its frames may count or not: only the checkpoint and the journal tell.

@@ -2,12 +2,9 @@ package segment
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"slices"
 	"sort"
-
-	"github.com/leatmq/leat/storage"
 )
 
 // indexStep is how many bytes lie between two lines of the index, at least.
@@ -110,12 +107,11 @@ func (s *Segment) load(h *handle) (lines []line, digest uint64, err error) {
 	count, last := int64(0), int64(-indexStep)
 	for {
 		f, err := w.next()
-		damage := (*storage.DamageError)(nil)
 		switch {
 		case err == nil:
-		case errors.As(err, &damage) && m.dense(): // the reader of the damaged place is told
+		case missing(err) && m.dense(): // the reader of the damaged place is told
 			continue
-		case err == io.EOF || damage != nil:
+		case err == io.EOF || missing(err):
 			return slices.Clip(lines), digest, nil
 		default:
 			return nil, 0, err

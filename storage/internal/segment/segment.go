@@ -12,7 +12,8 @@ import (
 // Segment is one file of a partition. Append, Align and Seal are for one goroutine; Sync may run beside them, and Meta, Read, OffsetAt and Ordinal
 // beside everything, any number at once. A call sees what was appended before it began.
 //
-// After a write or a sync of it failed, the segment takes no more: Append, Align, Seal and Sync return that error. It still reads. Only what fails
+// After a write or a sync of it failed, the segment takes no more: Append, Align, Seal and Sync return that error. It still reads: what the file system does not show
+// any more of what was never durable is reported with that error, and not as damage. Only what fails
 // because something was short, space on the disk for one, can be tried again (see vfs.NoSpace and vfs.Exhausted): what was written by then lies
 // behind what counts, and is written over. Not so a sync.
 type Segment struct {
@@ -29,6 +30,7 @@ type Segment struct {
 	failed  error   // of the first write or sync that failed
 	written uint64  // writes ended
 	synced  uint64  // how many of these are durable
+	durable int64   // the frames before this position are
 	name    nameDue // what Sync has to do, once
 	index
 }

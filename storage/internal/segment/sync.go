@@ -26,7 +26,7 @@ func (s *Segment) syncData(h *handle) error {
 	s.syncMu.Lock()
 	defer s.syncMu.Unlock()
 	s.mu.Lock()
-	written, clean, failed := s.written, s.written == s.synced, s.failed
+	written, clean, failed, length := s.written, s.written == s.synced, s.failed, s.meta.Length
 	s.mu.Unlock()
 	if failed != nil || clean {
 		return failed
@@ -35,7 +35,7 @@ func (s *Segment) syncData(h *handle) error {
 		return s.fail(fmt.Errorf("sync segment: %w", vfs.SyncFailed(err)))
 	}
 	s.mu.Lock()
-	s.synced = written
+	s.synced, s.durable = written, length
 	s.mu.Unlock()
 	return nil
 }

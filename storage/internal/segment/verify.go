@@ -193,10 +193,12 @@ func (v *verifier) body(h *frame.Header) error {
 	}
 	end := place{h.Next(), v.at.pos + int64(h.Size())}
 	if err := v.inside(h, b[frame.HeaderSize:][:h.BodyLen], end); err != nil {
-		err = v.found(err)
+		if err := v.found(err); err != nil {
+			return err
+		}
 		v.Damage[len(v.Damage)-1].Records = int64(h.Count)
 		v.at = end
-		return err
+		return nil
 	}
 	v.digest += stampOf(b, v.at.pos)
 	v.Bytes += int64(h.Size())

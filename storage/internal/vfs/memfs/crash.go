@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -205,9 +206,9 @@ func likelihood(rng *rand.Rand) float64 {
 }
 
 func garbage(rng *rand.Rand, n int64) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(rng.Uint32())
+	p := make([]byte, (n+7)&^7)
+	for i := 0; i < len(p); i += 8 {
+		binary.LittleEndian.PutUint64(p[i:], rng.Uint64())
 	}
-	return p
+	return p[:n]
 }

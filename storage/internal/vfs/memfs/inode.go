@@ -29,6 +29,7 @@ type change struct {
 	n        int64
 	data     []byte // nil: n zeros
 	truncate bool   // to off
+	space    bool   // it only took space at the end
 }
 
 // end is the size that a file has at least after the write.
@@ -81,13 +82,19 @@ func (d *inode) allocate(seq int, off, n int64) {
 	if n == 0 {
 		return
 	}
-	c := change{seq: seq, off: off, n: n}
+	c := change{seq: seq, off: off, n: n, space: true}
 	c.apply(&d.live)
 	d.pending = append(d.pending, c)
 }
 
+// truncate sets the size. Space that was taken last and is given back with it never was there: else the images of a file that is made longer and cut over
+// and over, and never synced, would cost more and more.
 func (d *inode) truncate(seq int, size int64) {
 	d.live.resize(size)
+	if n := len(d.pending); n > 0 && d.pending[n-1].space && d.pending[n-1].off == size {
+		d.pending = d.pending[: n-1 : n-1]
+		return
+	}
 	d.pending = append(d.pending, change{seq: seq, off: size, truncate: true})
 }
 
