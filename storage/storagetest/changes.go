@@ -18,6 +18,7 @@ type change struct {
 	begun, ended int
 	acked        bool
 	refused      bool
+	passing      bool // it was refused, or took effect until another change did
 }
 
 // trim moves the first offset of a partition.
@@ -139,44 +140,18 @@ func (c *check) first(p storage.PartitionID, b storage.Bounds) {
 	c.h.changes = append(c.h.changes, &change{Trim: &trim{p, b.First}, begun: c.h.seq, ended: c.h.seq, acked: true})
 }
 
-// removedBelow counts for each entry the records that were trimmed off a partition, and all of them together.
-func (c *check) removedBelow(p storage.PartitionID, first int64) (total int64) {
-	if first == 0 {
-		return 0
-	}
+// trimmedOff counts for each entry the records that were trimmed off a partition, and all of them together.
+func (c *check) trimmedOff(p storage.PartitionID, first int64) (total int64) {
 	for at, s := range c.h.seen {
 		if at.partition != p || at.offset >= first {
 			continue
 		}
 		if a := c.h.entry(s.mark.entry); a != nil && !a.gone && !a.refused {
-			c.trimmed[s.mark.entry]++
+			c.removed[s.mark.entry]++
 			total++
 		}
 	}
 	return total
-}
-
-// unseen bounds the records that may have been trimmed off a partition before anybody knew that they were there: those of entries whose outcome was
-// unknown when the store was opened by who trimmed it.
-func (c *check) unseen(p storage.PartitionID, first int64) (n int64) {
-	for _, a := range c.h.entries {
-		for _, b := range a.Plan.Batches {
-			if first > 0 && (a.ended == 0 || a.unseen) && b.Partition == p {
-				n += int64(len(b.Sizes))
-			}
-		}
-	}
-	return n
-}
-
-// mayBeTrimmed tells whether records of an entry may be missing for the same reason.
-func (c *check) mayBeTrimmed(a *Attempt) bool {
-	for _, b := range a.Plan.Batches {
-		if c.firsts[b.Partition] > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // removedWith counts for each entry the records that went with a dropped topic.
@@ -210,16 +185,24 @@ func (c *check) resolve(a *topicAttempt, there *storage.Topic) {
 		switch {
 		case ch.acked || ch.refused || !a.acked || a.dropped:
 		case ch.Drop != "" && ch.Drop == a.topic.Name && there == nil:
-			ch.acked, a.dropped = true, true
+			ch.acked, ch.ended, a.dropped = true, c.h.seq, true
 		case ch.Alter != nil && there != nil && ch.Alter.Name == there.Name && reflect.DeepEqual(normal(*ch.Alter), normal(*there)):
-			ch.acked, a.topic = true, *ch.Alter
+			ch.acked, ch.ended, a.topic = true, c.h.seq, *ch.Alter
 		}
 	}
 }
 
 // settleChanges takes what was not found for gone: it never happens later.
 func (h *History) settleChanges() {
-	for _, c := range h.changes {
+	last := map[string]bool{} // topics of which a later alteration took effect
+	for _, c := range slices.Backward(h.changes) {
+		switch {
+		case c.Alter == nil:
+		case c.acked:
+			last[c.Alter.Name] = true
+		case !c.refused:
+			c.passing = last[c.Alter.Name]
+		}
 		c.refused = c.refused || !c.acked
 	}
 }

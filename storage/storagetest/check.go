@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 
 	"github.com/leatmq/leat/storage"
 )
@@ -19,10 +18,11 @@ const (
 	PowerLost
 )
 
-// Verdict is what Check found. All counts but the first four must be 0.
+// Verdict is what Check found. All counts but the first five must be 0.
 type Verdict struct {
 	Entries, Records, Cursors int // there
 	Compacted                 int // records that are rightly missing, because a later one of their key is there
+	Unseen                    int // records that are rightly missing, removed before anybody had looked after who stored them had died
 
 	Lost       int // entries acknowledged durably enough, or read, and missing; topics and groups too
 	Reused     int // offsets that hold something else than before, or may come to
@@ -70,9 +70,26 @@ type check struct {
 	rng   *rand.Rand
 	found map[uint64]uint32 // records of each entry that are there
 
-	trimmed map[uint64]uint32 // records of each entry that were there, and were trimmed
+	removed map[uint64]uint32 // records of each entry that were there, and were trimmed or compacted
 	dropped map[uint64]uint32 // records of each entry that are gone with their topic, if they were there
-	firsts  map[storage.PartitionID]int64
+	views   map[storage.PartitionID]*view
+	placed  map[placedBatch]bool // of which batches it is known where they are, or were
+}
+
+// view is what a look at a partition found.
+type view struct {
+	bounds  storage.Bounds
+	records []storage.Record
+	missing []int64          // offsets, ascending, of records that are rightly missing because later ones of their keys are there
+	last    map[string]int64 // offset of the last record of each key
+	trimmed int64            // records known to have been below the first offset
+	unseen  int64            // records that were removed before anybody knew where they were: found out by this look
+}
+
+// placedBatch names a batch of an entry.
+type placedBatch struct {
+	entry uint64
+	batch int
 }
 
 // Check compares a store that was just opened with the history, and takes what it finds for the truth from then on: whatever is there is
@@ -80,7 +97,10 @@ type check struct {
 func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := &check{h: h, s: s, loss: loss, rng: rand.New(rand.NewPCG(seed, 1)), found: map[uint64]uint32{}, trimmed: map[uint64]uint32{}, dropped: map[uint64]uint32{}, firsts: map[storage.PartitionID]int64{}}
+	c := &check{
+		h: h, s: s, loss: loss, rng: rand.New(rand.NewPCG(seed, 1)), found: map[uint64]uint32{}, removed: map[uint64]uint32{}, dropped: map[uint64]uint32{},
+		views: map[storage.PartitionID]*view{}, placed: map[placedBatch]bool{},
+	}
 	c.topics()
 	c.groups()
 	for _, t := range s.Topics() {
@@ -88,8 +108,10 @@ func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
 			c.partition(t.Partition(i))
 		}
 	}
+	c.place()
 	c.entries()
 	c.cursors()
+	c.counts()
 	c.order()
 	c.producers()
 	h.settle(c)
@@ -182,9 +204,16 @@ func (c *check) partition(p storage.PartitionID) {
 				records[i].Offset, records[i].Appended, records[i-1].Offset, records[i-1].Appended)
 		}
 	}
-	missing := c.compacted(p, bounds.First, records)
-	c.prefix(p, bounds.First, records, missing)
-	c.bounds(p, bounds, records, missing)
+	v := &view{bounds: bounds, records: records, last: map[string]int64{}}
+	for i := range records {
+		if records[i].Key != nil {
+			v.last[string(records[i].Key)] = records[i].Offset
+		}
+	}
+	c.views[p] = v
+	v.trimmed = c.trimmedOff(p, bounds.First)
+	v.missing = c.compacted(p, v)
+	c.prefix(p, v)
 	c.first(p, bounds)
 }
 
@@ -199,71 +228,38 @@ func (c *check) record(p storage.PartitionID, r *storage.Record, twice map[mark]
 		c.bad(&c.Ghosts, "partition %d, offset %d: a record of entry %d, which was refused, or lost before", p, r.Offset, m.entry)
 	case twice[m] || m.total != a.total || !a.places(p, m.index):
 		c.bad(&c.Ghosts, "partition %d, offset %d: record %d of entry %d, which is elsewhere", p, r.Offset, m.index, m.entry)
+	case a.hasUnseen(m.index):
+		c.bad(&c.Ghosts, "partition %d, offset %d: record %d of entry %d, which had been removed", p, r.Offset, m.index, m.entry)
 	}
 	twice[m] = true
 	c.found[m.entry]++
-	if err := c.h.see(place{p, r.Offset}, m); err != nil {
+	if err := c.h.seeBatch(place{p, r.Offset}, m); err != nil {
 		c.bad(&c.Reused, "%v", err)
 	}
 }
 
 // places tells whether record i of the entry goes to p.
 func (a *Attempt) places(p storage.PartitionID, i uint32) bool {
-	for _, b := range a.Plan.Batches {
-		if n := uint32(len(b.Sizes)); i >= n {
-			i -= n
-			continue
-		}
-		return b.Partition == p
-	}
-	return false
+	b, _ := a.batchOf(i)
+	return b >= 0 && a.Plan.Batches[b].Partition == p
 }
 
 // prefix finds records that are missing below one that is there.
-func (c *check) prefix(p storage.PartitionID, first int64, records []storage.Record, missing []int64) {
-	if len(records) == 0 {
+func (c *check) prefix(p storage.PartitionID, v *view) {
+	if len(v.records) == 0 {
 		return
 	}
-	there := make(map[int64]bool, len(records))
-	for i := range records {
-		there[records[i].Offset] = true
+	there := make(map[int64]bool, len(v.records))
+	for i := range v.records {
+		there[v.records[i].Offset] = true
 	}
-	for _, offset := range missing {
-		there[offset] = true
-	}
-	last := records[len(records)-1].Offset
+	last := v.records[len(v.records)-1].Offset
 	for at, s := range c.h.seen {
-		if at.partition != p || at.offset < first || at.offset > last || there[at.offset] {
+		if at.partition != p || at.offset < v.bounds.First || at.offset > last || there[at.offset] || contains(v.missing, at.offset) {
 			continue
 		}
 		if a := c.h.entry(s.mark.entry); a != nil && !a.gone {
 			c.bad(&c.Disordered, "partition %d: offset %d is missing below %d", p, at.offset, last)
-		}
-	}
-}
-
-func (c *check) bounds(p storage.PartitionID, b storage.Bounds, records []storage.Record, missing []int64) {
-	for at := range c.h.seen {
-		if at.partition == p && at.offset >= b.Next {
-			c.bad(&c.Reused, "partition %d: the next offset is %d, and %d was given away before", p, b.Next, at.offset)
-		}
-	}
-	before, err := c.s.Ordinal(p, b.First)
-	c.firsts[p] = b.First
-	if n := c.removedBelow(p, b.First); err != nil || c.h.base == 0 && (before < n || before > n+c.unseen(p, b.First)) {
-		c.bad(&c.Disordered, "partition %d: %d records were removed, %d by its ordinals, %v", p, n, before, err)
-	}
-	if b.Records-before != int64(len(records)+len(missing)) || len(records) > 0 && records[0].Offset < b.First {
-		c.bad(&c.Disordered, "partition %d: %d records by its bounds, %d by reading, %d compacted", p, b.Records-before, len(records), len(missing))
-	}
-	for i, step := 0, max(1, len(records)/4); i < len(records); i += step {
-		r := &records[i]
-		if n, err := c.s.Ordinal(p, r.Offset); err != nil || n != before+int64(i)+below(missing, r.Offset) {
-			c.bad(&c.Disordered, "partition %d: ordinal of offset %d is %d, %v; %d records are before it", p, r.Offset, n, err, before+int64(i)+below(missing, r.Offset))
-		}
-		first := slices.IndexFunc(records, func(o storage.Record) bool { return !o.Appended.Before(r.Appended) })
-		if o, err := c.s.OffsetAt(p, r.Appended); err != nil || o != records[first].Offset && !contains(missing, o) {
-			c.bad(&c.Disordered, "partition %d: offset at %v is %d, %v; want %d", p, r.Appended, o, err, records[first].Offset)
 		}
 	}
 }
@@ -279,12 +275,11 @@ func (c *check) entries() {
 		case total == 0: // nothing tells
 		case n == total:
 			c.Entries++
-		case n > 0 && (a.ended == 0 || a.unseen) && c.mayBeTrimmed(a):
+		case n > 0 && c.settleUnseen(a):
 			c.Entries++
-			a.unseen = true
 		case n > 0:
 			c.bad(&c.Torn, "entry %d: %d of %d records", a.Number, n, total)
-		case c.survives(a) && !a.gone:
+		case c.survives(a) && !a.gone && !c.settleUnseen(a):
 			c.bad(&c.Lost, "entry %d, durability %d, is missing", a.Number, a.durability)
 		}
 	}
@@ -305,8 +300,8 @@ func (c *check) order() {
 	}
 }
 
-// there counts the records of an entry that are there, or were until they were trimmed.
-func (c *check) there(a *Attempt) uint32 { return c.found[a.Number] + c.trimmed[a.Number] }
+// there counts the records of an entry that are there, or were until they were trimmed or compacted.
+func (c *check) there(a *Attempt) uint32 { return c.found[a.Number] + c.removed[a.Number] }
 
 // settle takes what was found for the truth.
 func (h *History) settle(c *check) {
@@ -321,6 +316,9 @@ func (h *History) settle(c *check) {
 		if a.ended == 0 {
 			a.ended = h.seq
 		}
+	}
+	for p, v := range c.views {
+		h.unseen[p] = v.unseen
 	}
 }
 

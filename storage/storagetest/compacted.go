@@ -6,28 +6,21 @@ import (
 	"github.com/leatmq/leat/storage"
 )
 
-// compacted finds the records of a partition that are rightly missing, because its topic keeps, or once kept, only the latest of each key: a later record of the key
-// is there. They count as trimmed. It returns their offsets, ascending.
-func (c *check) compacted(p storage.PartitionID, first int64, records []storage.Record) (missing []int64) {
-	if !c.h.compacts(p) {
-		return nil
-	}
-	there, last := make(map[int64]bool, len(records)), map[string]int64{}
-	for i := range records {
-		there[records[i].Offset] = true
-		if records[i].Key != nil {
-			last[string(records[i].Key)] = records[i].Offset
-		}
+// compacted finds the records of a partition that are rightly missing, because its topic keeps, or kept since they were asked for, only the latest of each key: a
+// later record of the key is there. They count as removed. It returns their offsets, ascending.
+func (c *check) compacted(p storage.PartitionID, v *view) (missing []int64) {
+	there := make(map[int64]bool, len(v.records))
+	for i := range v.records {
+		there[v.records[i].Offset] = true
 	}
 	for at, s := range c.h.seen {
-		if at.partition != p || at.offset < first || there[at.offset] {
+		if at.partition != p || at.offset < v.bounds.First || there[at.offset] {
 			continue
 		}
-		key := s.mark.key()
-		if a := c.h.entry(s.mark.entry); a == nil || a.gone || a.refused || key == nil || last[string(key)] <= at.offset {
+		if a := c.h.entry(s.mark.entry); a == nil || a.gone || a.refused || v.lastOf(s.mark) <= at.offset || !c.h.compactsSince(p, a.begun) {
 			continue
 		}
-		c.trimmed[s.mark.entry]++
+		c.removed[s.mark.entry]++
 		c.Compacted++
 		missing = append(missing, at.offset)
 	}
@@ -35,22 +28,43 @@ func (c *check) compacted(p storage.PartitionID, first int64, records []storage.
 	return missing
 }
 
-// compacts tells whether the partition's topic was ever asked to keep only the latest of each key.
-func (h *History) compacts(p storage.PartitionID) bool {
+// lastOf returns the offset of the last record that is there of a record's key, -1 if there is none, or if it has no key.
+func (v *view) lastOf(m mark) int64 {
+	if key := m.key(); key != nil {
+		if last, ok := v.last[string(key)]; ok {
+			return last
+		}
+	}
+	return -1
+}
+
+// compactsSince tells whether the partition's topic may have kept only the latest of each key at any time since an event.
+func (h *History) compactsSince(p storage.PartitionID, since int) bool {
 	for _, a := range h.topics {
-		if !holds(&a.topic, p) {
-			continue
-		}
-		if a.spec.Strategy.Cleanup.LatestByKey {
-			return true
-		}
-		for _, ch := range h.changes {
-			if ch.Alter != nil && ch.Alter.Name == a.topic.Name && !ch.refused && ch.Alter.Strategy.Cleanup.LatestByKey {
-				return true
-			}
+		if holds(&a.topic, p) {
+			return h.keptLatest(a, since)
 		}
 	}
 	return false
+}
+
+func (h *History) keptLatest(a *topicAttempt, since int) bool {
+	on := a.spec.Strategy.Cleanup.LatestByKey
+	for _, ch := range h.changes {
+		if ch.Alter == nil || ch.Alter.Name != a.topic.Name || ch.refused && !ch.passing {
+			continue
+		}
+		latest := ch.Alter.Strategy.Cleanup.LatestByKey
+		switch {
+		case !ch.acked: // perhaps
+			on = on || latest
+		case on && ch.ended > since:
+			return true
+		default:
+			on = latest
+		}
+	}
+	return on
 }
 
 // below counts the offsets of an ascending list that are below one.
@@ -62,10 +76,10 @@ func contains(offsets []int64, offset int64) bool {
 	return below(offsets, offset+1) > below(offsets, offset)
 }
 
-// superseded tells whether a record may be missing because a later one of its key is known, and its topic asks for that.
-func (h *History) superseded(at place, m mark) bool {
+// superseded tells whether a record of a may be missing because a later one of its key is known, and its topic asks for that.
+func (h *History) superseded(at place, a *Attempt, m mark) bool {
 	key := m.key()
-	if key == nil || !h.compacts(at.partition) {
+	if key == nil || !h.compactsSince(at.partition, a.begun) {
 		return false
 	}
 	for p, s := range h.seen {

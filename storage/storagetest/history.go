@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 
@@ -21,8 +22,9 @@ type History struct {
 	topics  []*topicAttempt
 	groups  []*groupAttempt
 	changes []*change
-	seen    map[place]sighting // every offset that anybody was told of or has read, for ever
-	log     *json.Encoder      // nil: none
+	seen    map[place]sighting            // every offset that anybody was told of or has read, and the rest of its batch, for ever
+	unseen  map[storage.PartitionID]int64 // records that count in ordinals, and that were removed before anybody knew where they were
+	log     *json.Encoder                 // nil: none
 
 	volatile bool // of a store that promises no durability
 }
@@ -64,8 +66,8 @@ type Attempt struct {
 	promised     storage.Durability
 	bases        []int64 // offset of each batch's first record, when acknowledged
 	total        uint32
-	unseen       bool // some of its records were trimmed before anybody knew that they were there
-	witnessed    bool // a reader saw a record of it
+	unseen       []bool // by batch: it was removed before anybody knew that it was there; nil: none was
+	witnessed    bool   // a reader saw a record of it
 }
 
 type topicAttempt struct {
@@ -85,7 +87,9 @@ type groupAttempt struct {
 }
 
 // NewHistory returns an empty history, whose entries are numbered from 0.
-func NewHistory() *History { return &History{seen: map[place]sighting{}} }
+func NewHistory() *History {
+	return &History{seen: map[place]sighting{}, unseen: map[storage.PartitionID]int64{}}
+}
 
 // Continue returns a history that knows the topics and groups of s and no entries. They will be numbered from first: those before belong to
 // other histories of the same store.
@@ -141,12 +145,13 @@ func (h *History) Mark() int {
 func (h *History) Fork(mark int) *History {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f := &History{seq: h.seq, base: h.base, seen: make(map[place]sighting, len(h.seen))}
+	f := &History{seq: h.seq, base: h.base, seen: make(map[place]sighting, len(h.seen)), unseen: maps.Clone(h.unseen)}
 	f.entries = make([]*Attempt, len(h.entries))
 	copies := make([]Attempt, len(h.entries))
 	for i, a := range h.entries {
 		copies[i] = *a
 		f.entries[i] = &copies[i]
+		copies[i].unseen = slices.Clone(a.unseen)
 		if c := &copies[i]; c.ended > mark {
 			c.ended, c.durability, c.refused, c.bases, c.witnessed = 0, 0, false, nil, false
 		}
@@ -290,6 +295,41 @@ func (h *History) see(at place, m mark) error {
 	return nil
 }
 
+// seeBatch notes what is at a place, and with it where the rest of its batch is: the records of one follow each other.
+func (h *History) seeBatch(at place, m mark) error {
+	if err := h.see(at, m); err != nil {
+		return err
+	}
+	a := h.entry(m.entry)
+	if a == nil {
+		return nil
+	}
+	b, first := a.batchOf(m.index)
+	if b < 0 {
+		return nil
+	}
+	for i := range a.Plan.Batches[b].Sizes {
+		index := first + uint32(i)
+		rest := place{at.partition, at.offset + int64(index) - int64(m.index)}
+		if err := h.see(rest, mark{m.entry, index, m.total}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batchOf returns which batch of the entry record i is in, and the index of the batch's first record; -1 if it is in none.
+func (a *Attempt) batchOf(i uint32) (batch int, first uint32) {
+	for b := range a.Plan.Batches {
+		n := uint32(len(a.Plan.Batches[b].Sizes))
+		if i < first+n {
+			return b, first
+		}
+		first += n
+	}
+	return -1, 0
+}
+
 // ReusedError says that an offset was given to two records.
 type ReusedError struct {
 	Partition storage.PartitionID
@@ -311,7 +351,7 @@ func (h *History) Saw(p storage.PartitionID, records []storage.Record) error {
 		if err != nil {
 			return fmt.Errorf("partition %d, offset %d: %w", p, records[i].Offset, err)
 		}
-		if err := h.see(place{p, records[i].Offset}, m); err != nil {
+		if err := h.seeBatch(place{p, records[i].Offset}, m); err != nil {
 			return err
 		}
 		if m.entry < h.base {

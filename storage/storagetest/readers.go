@@ -39,7 +39,7 @@ func (h *History) Got(r Reading) error {
 		if p.partition != r.Partition || p.offset < max(r.From, r.First) || p.offset >= r.Next || given[p.offset] || s.seq > r.Mark {
 			continue
 		}
-		if a := h.entry(s.mark.entry); a != nil && !a.gone && !h.superseded(p, s.mark) {
+		if a := h.entry(s.mark.entry); a != nil && !a.gone && !h.superseded(p, a, s.mark) {
 			return fmt.Errorf("partition %d: a reader passed over offset %d, which was known, on its way from %d to %d", r.Partition, p.offset, r.From, r.Next)
 		}
 	}
