@@ -4,6 +4,7 @@ import (
 	"flag"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
@@ -31,15 +32,20 @@ func TestConformanceOnMemfs(t *testing.T) {
 	histories(t, sized(t, 40, 1000, 10_000), sized(t, 30, 50, 50))
 	seed := uint64(0)
 	storagetest.Test(t, func(tb testing.TB) storagetest.Harness {
-		fs := memfs.New()
+		w := &weather{fs: memfs.New()}
 		return storagetest.Harness{
-			Open:        func() (storage.Store, error) { return open(fs) },
+			Open:        w.open,
 			Small:       func() (storage.Store, error) { return disk.OpenFS(memfs.New(), small) },
 			MemoryBytes: 2 * small.MemoryBytes,
 			Crash: func() {
 				seed++
-				fs = fs.Crash(memfs.Modes()[int(seed)%len(memfs.Modes())], seed)
+				w.fs = w.fs.Crash(memfs.Modes()[int(seed)%len(memfs.Modes())], seed)
 			},
+			Jump:    func(by time.Duration) { w.off.Add(int64(by)) },
+			Seal:    w.seal,
+			Damage:  w.damage,
+			Skip:    w.skip,
+			Skipped: func(s storage.Store) []*storage.DamageError { return s.(*disk.Store).Damaged() },
 		}
 	})
 }

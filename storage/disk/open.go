@@ -290,6 +290,9 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	from := mark{lsn: frame.At(epoch, 0), seq: seq + 1, pos: sector}
 	st.journal = newJournal(st.pool, st.ring, c.id, o, from)
 	st.core = core.New(st.journal)
+	if o.clock != nil {
+		st.core.Clock.Turn(o.clock)
+	}
 	st.core.SetSeed(c.id.seed)
 	st.memory = core.NewPool(o.MemoryBytes)
 	st.core.SetMemory(st.memory)

@@ -31,6 +31,8 @@ type Options struct {
 
 	finishing bool // the directory of an unfinished copy, by who makes it
 	following bool // the directory of a follower, by itself
+
+	clock func() (wall, mono int64) // for tests; nil: the machine's
 }
 
 // Tuning sets sizes that are right by default.

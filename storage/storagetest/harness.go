@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 )
@@ -15,6 +16,14 @@ type Harness struct {
 	Volatile bool
 	// Crash ends the open store as a loss of power does; Open is called next. nil: it cannot be crashed.
 	Crash func()
+	// Jump sets the wall clock of the stores. nil: it cannot be set.
+	Jump func(by time.Duration)
+	// Seal has everything that was appended written to where it stays; nil: there is no such place. With it come Damage, which ruins bytes of a partition
+	// there, drawn with pick, and returns how it is made good by a copy, nil if there are none; Skip, which gives up what a read has named; and Skipped, what was.
+	Seal    func(storage.Store) error
+	Damage  func(s storage.Store, pick func(n int) int) (p storage.PartitionID, mend func(storage.Store) error, err error)
+	Skip    func(storage.Store, *storage.DamageError) error
+	Skipped func(storage.Store) []*storage.DamageError
 	// Small opens a store of its own, with so little memory that MemoryBytes of records do not fit it.
 	Small func() (storage.Store, error)
 	// MemoryBytes of records are more than a store of Small holds in memory. A volatile store refuses them.

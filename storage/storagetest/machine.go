@@ -37,6 +37,12 @@ func testModel(t *testing.T, s *suite) {
 		if s.Crash != nil {
 			actions["crash"] = m.crash
 		}
+		if s.Jump != nil {
+			actions["clock"] = m.jump
+		}
+		if s.Seal != nil {
+			actions["seal"], actions["damage"] = m.seal, m.damage
+		}
 		rt.Repeat(actions)
 		passed = true
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 )
@@ -16,6 +17,8 @@ type model struct {
 	partitions map[storage.PartitionID]*modelPart
 	cursors    map[cursorKey]storage.Cursor
 	next       map[storage.PartitionID]int64 // above every offset that was ever given away
+
+	newest map[storage.PartitionID]time.Time // append time since it was opened
 
 	changes []modelChange
 	synced  int    // of the changes: they survive
@@ -41,6 +44,7 @@ type modelChange struct {
 func newModel() *model {
 	return &model{
 		partitions: map[storage.PartitionID]*modelPart{}, cursors: map[cursorKey]storage.Cursor{}, next: map[storage.PartitionID]int64{},
+		newest: map[storage.PartitionID]time.Time{},
 	}
 }
 
@@ -96,6 +100,10 @@ func (m *model) add(e *storage.Entry, d storage.Durability) error {
 				return fmt.Errorf("partition %d: offset %d was given away before, the next is at least %d", b.Partition, o, m.next[b.Partition])
 			}
 			m.next[b.Partition] = b.Records[i].Offset + 1
+			if at := b.Records[i].Appended; at.Before(m.newest[b.Partition]) {
+				return fmt.Errorf("partition %d: appended at %v, behind what was at %v", b.Partition, at, m.newest[b.Partition])
+			}
+			m.newest[b.Partition] = b.Records[i].Appended
 		}
 	}
 	m.take(modelChange{entry: *e})
@@ -191,6 +199,7 @@ func (m *model) forget() {
 			delete(m.next, p) // its offsets begin again
 		}
 	}
+	clear(m.newest) // what was lost took its times along
 	m.cut(len(m.changes))
 }
 

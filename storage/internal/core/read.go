@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -44,6 +45,10 @@ func (c *Core) read(dst []storage.Record, buf *[]byte, id storage.PartitionID, f
 		}
 		p.mu.Unlock()
 		records, next, err := c.readOlder(dst, buf, older, from, maxBytes)
+		if at := p.inMemory(err, from); at >= 0 {
+			from = at
+			continue
+		}
 		if err != nil || len(records) > len(dst) {
 			return records, next, err
 		}
@@ -53,6 +58,20 @@ func (c *Core) read(dst []storage.Record, buf *[]byte, id storage.PartitionID, f
 		}
 		from = reach // a gap in front of what Older had then: it may have got more meanwhile
 	}
+}
+
+// inMemory returns the offset at which a read of p from an offset on, which met damage behind a gap, finds in memory what Older has lost; else -1.
+func (p *Partition) inMemory(err error, from int64) int64 {
+	var d *storage.DamageError
+	if err == nil || !errors.As(err, &d) || d.First < from || d.Next <= d.First {
+		return -1
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tail.len() == 0 || d.First < p.tail.at(0).base || d.First >= p.end {
+		return -1
+	}
+	return d.First
 }
 
 // readOlder reads from disk. If the memory is to be the records' own, it reads into memory that is used over and over, and so is in the
