@@ -178,15 +178,14 @@ func (m *mender) retire(p *core.Partition, s *segment.Segment) error {
 
 // examine returns what is damaged first in s, nil if it is whole or does not count any more.
 func (m *mender) examine(p *core.Partition, s *segment.Segment) (*storage.DamageError, error) {
-	err := m.each(p, s.Meta(), func(*frame.Header, []byte) error { return nil })
-	var damage *storage.DamageError
-	if errors.As(err, &damage) {
-		if h := m.st.keeper.parts.find(p.ID); h == nil || !h.hasAny([]*segment.Segment{s}) {
-			return nil, nil
-		}
-		return damage, nil
+	found, err := m.fresh.Open(p.ID, s.Meta()).Verify(func(int) error { return m.ctx.Err() })
+	if err != nil || len(found.Damage) == 0 {
+		return nil, err
 	}
-	return nil, err
+	if h := m.st.keeper.parts.find(p.ID); h == nil || !h.hasAny([]*segment.Segment{s}) {
+		return nil, nil
+	}
+	return found.Damage[0], nil
 }
 
 // each calls f with all batches of a segment.

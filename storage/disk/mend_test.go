@@ -221,3 +221,47 @@ func (a *tally) skip(t *testing.T, fs *memfs.FS, want map[storage.PartitionID][]
 	}
 	st.Close(context.Background())
 }
+
+// TestMendOfPad damages what no read meets, the pad at the end of a segment: it is mended as Verify names it, so that look-ups do not meet it once there are
+// records behind it.
+func TestMendOfPad(t *testing.T) {
+	fs := memfs.New()
+	st := right(open(fs))
+	topic := right(st.CreateTopic(t.Context(), storage.TopicSpec{Name: "t", Partitions: 1}))
+	write := func() {
+		t.Helper()
+		if _, err := st.Append(t.Context(), &storage.Entry{Batches: []storage.Batch{{Partition: topic.First, Records: []storage.Record{{Value: []byte("v")}}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reopen := func() {
+		t.Helper()
+		if err := st.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		st = right(open(fs))
+	}
+	write()
+	reopen()
+	defer func() { st.Close(context.Background()) }()
+	whole := fs.Clone(memfs.Everything, 1)
+	i := slices.IndexFunc(fs.Files(), func(name string) bool { return strings.HasPrefix(name, "seg/") })
+	if err := fs.FlipBit(fs.Files()[i], 2*4096-100, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := verify(t, st).Damage; len(got) != 1 {
+		t.Fatalf("named: %v", got)
+	}
+	r, err := st.MendFS(t.Context(), whole, disk.MendOptions{})
+	if err != nil || len(r.Mended) != 1 || len(r.Left) > 0 {
+		t.Fatalf("mended: %+v, %v", r, err)
+	}
+	write()
+	reopen()
+	if got := verify(t, st).Damage; len(got) > 0 {
+		t.Errorf("mended: %v", got)
+	}
+	if n, err := st.Ordinal(topic.First, 1); err != nil || n != 1 {
+		t.Errorf("ordinal: %d, %v", n, err)
+	}
+}

@@ -66,7 +66,6 @@ func (w *weather) damage(_ storage.Store, pick func(n int) int) (p storage.Parti
 	}
 	mend = func(s storage.Store) error {
 		r, err := s.(*disk.Store).MendFS(context.Background(), whole, disk.MendOptions{})
-		println(name, len(r.Mended), len(r.Left))
 		if err == nil && len(r.Left) > 0 {
 			err = fmt.Errorf("left damaged: %v", r.Left)
 		}
