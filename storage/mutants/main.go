@@ -9,6 +9,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,6 +36,9 @@ func run(names []string) error {
 	}
 	defer os.RemoveAll(dir)
 	if err := copyTree(dir); err != nil {
+		return err
+	}
+	if err := fit(dir, mutants); err != nil {
 		return err
 	}
 	if err := healthy(dir, mutants); err != nil {
@@ -78,6 +82,17 @@ func copyTree(dir string) error {
 	return nil
 }
 
+// fit tells of all mutants that do not fit the source, before much time is spent.
+func fit(dir string, mutants []*mutant) error {
+	var all []error
+	for _, m := range mutants {
+		if _, _, err := m.apply(dir); err != nil {
+			all = append(all, fmt.Errorf("%s: %w", m.name, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
 // healthy runs each test once without a mutant: that one fails with it says nothing otherwise.
 func healthy(dir string, mutants []*mutant) error {
 	var done []string
@@ -96,28 +111,36 @@ func healthy(dir string, mutants []*mutant) error {
 
 // goTest runs the mutant's test.
 func (m *mutant) goTest(dir string) (output string, err error) {
-	cmd := exec.Command("go", "test", "-count=1", "-timeout=5m", "-run", "^"+m.test+"$", m.pkg)
+	cmd := exec.Command("go", "test", "-count=1", "-timeout=3m", "-run", "^"+m.test+"$", m.pkg)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "LEAT_LOOPS=short", "GOWORK=off")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
+// apply returns the mutant's file, as it is and as it would be.
+func (m *mutant) apply(dir string) (source, changed []byte, err error) {
+	if source, err = os.ReadFile(filepath.Join(dir, m.file)); err != nil {
+		return nil, nil, err
+	}
+	text := string(source)
+	for _, e := range m.edits {
+		if n := strings.Count(text, e.old); n != 1 {
+			return nil, nil, fmt.Errorf("its text is %d times in %s: bring it up to date:\n%s", n, m.file, e.old)
+		}
+		text = strings.Replace(text, e.old, e.new, 1)
+	}
+	return source, []byte(text), nil
+}
+
 // try applies the mutant, runs its test, and takes it back.
 func (m *mutant) try(dir string) (verdict string, err error) {
-	path := filepath.Join(dir, m.file)
-	source, err := os.ReadFile(path)
+	source, changed, err := m.apply(dir)
 	if err != nil {
 		return "", err
 	}
-	changed := string(source)
-	for _, e := range m.edits {
-		if n := strings.Count(changed, e.old); n != 1 {
-			return "", fmt.Errorf("its text is %d times in %s: bring it up to date:\n%s", n, m.file, e.old)
-		}
-		changed = strings.Replace(changed, e.old, e.new, 1)
-	}
-	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+	path := filepath.Join(dir, m.file)
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
 		return "", err
 	}
 	out, testErr := m.goTest(dir)
