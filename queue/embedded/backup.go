@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage/disk"
 )
 
@@ -23,4 +25,28 @@ func (e *Engine) Snapshot(ctx context.Context, dir string, o disk.SnapshotOption
 func Restore(ctx context.Context, from, to string, o disk.RestoreOptions) (disk.RestoreReport, error) {
 	r, err := disk.Restore(ctx, from, to, o)
 	return r, translate(err)
+}
+
+// Lag tells how far the second directory, which disk.FollowerOptions have the queue copied to all the time, is behind it, and why it is not copied to, if that is
+// so. It is queue.ErrNotFound without one. When the first directory is gone, open the second with disk.Options.Promote.
+func (e *Engine) Lag() (disk.Lag, error) {
+	s, err := e.disk()
+	if err != nil {
+		return disk.Lag{}, err
+	}
+	l, ok := s.Lag()
+	if !ok {
+		return disk.Lag{}, fmt.Errorf("%w: no second directory; Options.Disk.Follower names one", queue.ErrNotFound)
+	}
+	return l, nil
+}
+
+// WaitFollowed waits until everything that was published and done before the call is durable in the second directory, too. It returns why that is not so if nothing is
+// copied to it now.
+func (e *Engine) WaitFollowed(ctx context.Context) error {
+	s, err := e.disk()
+	if err != nil {
+		return err
+	}
+	return translate(s.WaitFollowed(ctx))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/queue/embedded"
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/disk"
 )
 
 // A queue in a directory: what was published and not done is there when it is opened again.
@@ -100,4 +101,32 @@ func ExampleEngine_EnsureTopic() {
 	// Output:
 	// <nil>
 	// queue: topic "metrics": Durability is OS, not Synced: EnsureTopic does not change a topic
+}
+
+// A backup while the queue is used, and the queue from it when the directory is lost.
+func ExampleEngine_Snapshot() {
+	dir, err := os.MkdirTemp("", "leat")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	data, backup, again := filepath.Join(dir, "data"), filepath.Join(dir, "backup"), filepath.Join(dir, "again")
+
+	ctx := context.Background()
+	broker, err := embedded.Open(data, embedded.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	topicErr := broker.EnsureTopic(ctx, "orders", queue.TopicConfig{})
+	_, publishErr := broker.Publish(ctx, queue.Message{Topic: "orders", Value: []byte("two chairs")})
+	report, err := embedded.From(broker).Snapshot(ctx, backup, disk.SnapshotOptions{})
+	fmt.Println("copied:", report.Records, "record,", errors.Join(topicErr, publishErr, err, broker.Close()))
+
+	restored, err := embedded.Restore(ctx, backup, again, disk.RestoreOptions{})
+	fmt.Println("restored:", restored.Records, "record,", err)
+	// Output:
+	// copied: 1 record, <nil>
+	// restored: 1 record, <nil>
 }
