@@ -103,6 +103,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, tooSmall("Tuning.JournalBytes", t.JournalBytes, 4*t.SlotBytes)
 	case t.SegmentBytes < minSlot:
 		return o, tooSmall("Tuning.SegmentBytes", t.SegmentBytes, minSlot)
+	case t.OpenFiles < 1:
+		return o, tooSmall("Tuning.OpenFiles", int64(t.OpenFiles), 1)
 	case o.StallAfter < time.Millisecond:
 		return o, tooSmall("Options.StallAfter", int64(o.StallAfter), int64(time.Millisecond))
 	case t.RoomEvery < time.Millisecond:

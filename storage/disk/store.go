@@ -76,6 +76,9 @@ var _ storage.Store = (*Store)(nil)
 // Other errors: storage.ErrReadOnly if the directory is not for writing, *storage.LimitError for options, *storage.DamageError if the journal is
 // damaged in front of what was synced, storage.ErrFormat, storage.ErrNoSpace if there is none even for a recovery, and those of the file system. A store that does not open has changed nothing that counts.
 func Open(dir string, o Options) (*Store, error) {
+	if _, err := o.withDefaults(); err != nil { // before a directory is made
+		return nil, err
+	}
 	fsys, err := osfs.Open(dir)
 	if err != nil {
 		return nil, unwritable(fmt.Errorf("storage: %w", err))
