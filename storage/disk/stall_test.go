@@ -20,14 +20,21 @@ import (
 // A disk that does not answer is told of after StallAfter, with the file, and again when it answers; one that is only slow is not. Appends and Close
 // honour their contexts meanwhile, and what was appended is there when it goes on (G26, M17).
 func TestStallIsTold(t *testing.T) {
-	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSyncData} {
-		for _, prefix := range []string{"journal/", "seg/", "checkpoint-"} {
-			for _, lasts := range []time.Duration{10 * time.Millisecond, time.Second, 4 * time.Second, 7 * time.Second, time.Hour} {
-				t.Run(fmt.Sprintf("%v of %s for %v", kind, prefix, lasts), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { stall(t, kind, prefix, lasts) })
-				})
-			}
+	kinds, prefixes := []vfs.Kind{vfs.OpWrite, vfs.OpSyncData}, []string{"journal/", "seg/", "checkpoint-"}
+	fixed := []time.Duration{10 * time.Millisecond, time.Second, 4 * time.Second, 7 * time.Second, time.Hour}
+	rng := newRand(17, 17)
+	for i := range sized(t, 30, 204, 5004) {
+		kind, prefix := kinds[i%2], prefixes[i/2%3]
+		lasts := time.Duration(1+rng.IntN(4000)) * time.Millisecond
+		switch {
+		case i/6 < len(fixed):
+			lasts = fixed[i/6]
+		case rng.IntN(2) == 0:
+			lasts = 7*time.Second + time.Duration(rng.Int64N(int64(50*time.Minute)))
 		}
+		t.Run(fmt.Sprintf("%v of %s for %v", kind, prefix, lasts), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { stall(t, kind, prefix, lasts) })
+		})
 	}
 }
 
