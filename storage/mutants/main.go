@@ -44,12 +44,13 @@ func run(names []string) error {
 	if err := healthy(dir, mutants); err != nil {
 		return err
 	}
-	survivors := 0
+	survivors, broken := 0, []error(nil)
 	fmt.Printf("%-12s %-7s %-26s %s\n", "mutant", "killed", "by", "what is broken")
 	for _, m := range mutants {
 		verdict, err := m.try(dir)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			broken = append(broken, fmt.Errorf("%s: %w", m.name, err))
+			continue
 		}
 		if verdict != "yes" {
 			survivors++
@@ -57,7 +58,10 @@ func run(names []string) error {
 		fmt.Printf("%-12s %-7s %-26s %s\n", m.name, verdict, m.test, m.what)
 	}
 	if survivors > 0 {
-		return fmt.Errorf("%d of %d survived", survivors, len(mutants))
+		broken = append(broken, fmt.Errorf("%d of %d survived", survivors, len(mutants)))
+	}
+	if len(broken) > 0 {
+		return errors.Join(broken...)
 	}
 	fmt.Printf("%d of %d killed\n", len(mutants), len(mutants))
 	return nil
