@@ -8,7 +8,6 @@ import (
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
-	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
 	"github.com/leatmq/leat/storage/internal/vfs"
 	"github.com/leatmq/leat/storage/internal/vfs/osfs"
@@ -27,12 +26,13 @@ type MendReport struct {
 	Aside  []string               // where the damaged files are now
 }
 
-// Mend reads all segments and replaces what is damaged by what a copy of the store has: a snapshot, or any copy of its directory, which nobody writes to. Of a damaged
-// segment all frames that are whole are kept and the others are taken from the copy; holes are filled that way, too, whether they were skipped or not. What is put together
-// is checked frame by frame against what the store knows of it, and takes the place of the old file when it is durable; the damaged file goes to aside/. The
-// store may be used meanwhile.
+// Mend verifies all segments and replaces what is damaged by what a copy of the store has: a snapshot, the directory of a follower, or any copy of the directory, which nobody writes
+// to. Of a damaged segment all frames that are whole are kept, compressed or not, and the others are taken from the copy, however it has them; holes are filled that way, too, whether
+// they were skipped or not. What is put together is checked frame by frame against what the store knows of it, and takes the place of the old file when it is durable; the damaged file
+// goes to aside/. The store may be used meanwhile.
 //
-// What the copy does not have stays as it is, and is reported in Left. It may be cut short and called again. Errors: storage.ErrFormat if dir holds another
+// What the copy does not have stays as it is, and is reported in Left: so are records of a segment that was compacted since the copy was made, for some of those in the copy were
+// removed for good. It may be cut short and called again. Errors: storage.ErrFormat if dir holds another
 // store, those of OpenReadOnly, of Append, ctx's, and those of the file systems.
 func (st *Store) Mend(ctx context.Context, dir string, o MendOptions) (MendReport, error) {
 	from, err := osfs.OpenExisting(dir)
@@ -112,17 +112,18 @@ func (m *mender) segments(p *core.Partition) []*segment.Segment {
 
 // segment mends s if it is damaged.
 func (m *mender) segment(p *core.Partition, s *segment.Segment) error {
-	damage, err := m.examine(p, s)
-	if err != nil || damage == nil {
+	found, err := m.examine(p, s)
+	if err != nil || len(found.Damage) == 0 {
 		return err
 	}
+	damage := found.Damage
 	if err := m.retire(p, s); err != nil {
 		return err
 	}
 	meta := s.Meta()
-	own, err := m.own(p, s)
-	if err != nil {
-		return err
+	own := m.fresh.Open(p.ID, meta).Pieces
+	if found.Others { // not one of its frames is known to be right
+		own = lost(meta.Base, meta.Next)
 	}
 	made, reason, err := m.put(p, own, &meta)
 	if err != nil || made == nil {
@@ -138,22 +139,24 @@ func (m *mender) segment(p *core.Partition, s *segment.Segment) error {
 }
 
 // exchange puts a segment in the place of others.
-func (m *mender) exchange(p *core.Partition, old []*segment.Segment, made *segment.Segment, damage *storage.DamageError) error {
+func (m *mender) exchange(p *core.Partition, old []*segment.Segment, made *segment.Segment, damage []*storage.DamageError) error {
 	done, err := m.st.swap(m.ctx, p, old, []*segment.Segment{made})
 	if err != nil || !done {
 		return m.leave(damage, "it was removed or rewritten meanwhile", err)
 	}
-	m.report.Mended = append(m.report.Mended, damage)
+	m.report.Mended = append(m.report.Mended, damage...)
 	return m.close(p, made.Meta().Base, made.Meta().Next)
 }
 
-func (m *mender) leave(damage *storage.DamageError, reason string, err error) error {
+func (m *mender) leave(damage []*storage.DamageError, reason string, err error) error {
 	if err != nil {
 		return err
 	}
-	left := *damage
-	left.Reason += "; not mended: " + reason
-	m.report.Left = append(m.report.Left, &left)
+	for _, d := range damage {
+		left := *d
+		left.Reason += "; not mended: " + reason
+		m.report.Left = append(m.report.Left, &left)
+	}
 	return nil
 }
 
@@ -176,53 +179,16 @@ func (m *mender) retire(p *core.Partition, s *segment.Segment) error {
 	})
 }
 
-// examine returns what is damaged first in s, nil if it is whole or does not count any more.
-func (m *mender) examine(p *core.Partition, s *segment.Segment) (*storage.DamageError, error) {
+// examine returns what is damaged in s: nothing if it does not count any more.
+func (m *mender) examine(p *core.Partition, s *segment.Segment) (segment.Verified, error) {
 	found, err := m.fresh.Open(p.ID, s.Meta()).Verify(func(int) error { return m.ctx.Err() })
-	if err != nil || len(found.Damage) == 0 {
-		return nil, err
+	if err != nil {
+		return found, err
 	}
 	if h := m.st.keeper.parts.find(p.ID); h == nil || !h.hasAny([]*segment.Segment{s}) {
-		return nil, nil
+		return segment.Verified{}, nil
 	}
-	return found.Damage[0], nil
-}
-
-// each calls f with all batches of a segment.
-func (m *mender) each(p *core.Partition, meta segment.Meta, f func(h *frame.Header, raw []byte) error) error {
-	s := m.fresh.Open(p.ID, meta)
-	for from := meta.Base; from < meta.Next; {
-		if err := m.ctx.Err(); err != nil {
-			return err
-		}
-		frames, err := s.Read(from, 1<<20)
-		if err != nil || len(frames) == 0 {
-			return err
-		}
-		from, err = m.split(frames, f)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// split calls f with each of the batches in frames, and returns the offset behind them.
-func (m *mender) split(frames []byte, f func(h *frame.Header, raw []byte) error) (next int64, err error) {
-	for len(frames) > 0 {
-		h, err := frame.Parse(frames, m.st.core.Seed())
-		if err != nil {
-			return 0, err
-		}
-		if h.Kind == frame.Batch {
-			if err := f(&h, frames[:h.Size()]); err != nil {
-				return 0, err
-			}
-			next = h.Next()
-		}
-		frames = frames[h.Size():]
-	}
-	return next, nil
+	return found, nil
 }
 
 // keep gives the damaged file a second name, or copies it where it cannot have one. A file that is missing needs none.

@@ -3,153 +3,216 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/core"
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/segment"
-	"github.com/leatmq/leat/storage/internal/vfs"
 )
 
-// patches are the batches of a damaged segment that are whole, by their base offset.
-type patches map[int64]place
+// pieces calls a function with what there is of a segment: see segment.Pieces.
+type pieces func(func(segment.Piece) error) error
 
-// own returns the batches of s that can be believed, wherever they lie in its file. Of a segment that has blocks these are none: the
-// copy has the same records.
-func (m *mender) own(p *core.Partition, s *segment.Segment) (patches, error) {
-	found, meta := patches{}, s.Meta()
-	f, err := m.st.fs.Open(s.Name(), vfs.ReadOnly)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, vfs.ErrNotRegular) {
-		return found, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("storage: %s: %w", s.Name(), err)
-	}
-	defer f.Close()
-	w := &window{file: f, name: s.Name(), end: meta.Length}
-	for pos := int64(sector); ; {
-		b, err := w.at(pos, frame.HeaderSize)
-		if err != nil || len(b) < frame.HeaderSize {
-			return found, err
-		}
-		h, err := frame.Parse(b, m.st.core.Seed())
-		if err != nil {
-			pos += 8
-			continue
-		}
-		if b, err = w.at(pos, h.Size()); err != nil {
-			return nil, err
-		}
-		whole := len(b) >= h.Size() && h.CheckBody(b[frame.HeaderSize:][:h.BodyLen], m.st.core.Seed()) == nil
-		if whole && h.Kind == frame.Batch && h.Partition == uint32(p.ID) && h.Base >= meta.Base && h.Next() <= meta.Next {
-			found[h.Base] = place{file: s.Name(), from: pos, to: pos + int64(h.Size())}
-		}
-		pos += int64(h.Size())
-	}
+// lost is pieces of which nothing is there.
+func lost(first, next int64) pieces {
+	return func(each func(segment.Piece) error) error { return each(segment.Piece{First: first, Next: next}) }
 }
 
-// put makes a segment of p with the offsets that want describes, of own batches and of the copy's. It returns nil, and why, if some are missing or do not fit.
-func (m *mender) put(p *core.Partition, own patches, want *segment.Meta) (*segment.Segment, string, error) {
-	k := m.st.keeper
-	made, err := k.segments.CreateAgain(p.ID, k.nextFile.Add(1)-1, want.Base, want.Ordinal, k.epoch)
-	if err != nil {
-		return nil, "", err
+// errUnfit says that a segment cannot be put together.
+type errUnfit string
+
+func (e errUnfit) Error() string { return string(e) }
+
+// put makes a segment of p with the offsets that want describes, of its own pieces and, where these are lost, of what the copy has. It returns nil, and why, if something is missing or does
+// not fit.
+func (m *mender) put(p *core.Partition, own pieces, want *segment.Meta) (made *segment.Segment, reason string, err error) {
+	c := &patch{mender: m, part: p, want: want, at: want.Base, time: want.MinTime}
+	if want.Rewritten {
+		made, err = c.rebuild(own)
+	} else {
+		made, err = c.create(own)
 	}
-	reason, err := m.fill(p, made, own, want)
-	if err == nil && reason == "" {
-		err = errors.Join(made.Seal(), made.Sync())
+	var unfit errUnfit
+	switch {
+	case errors.As(err, &unfit):
+		return nil, string(unfit), nil
+	case errors.Is(err, segment.ErrRecords):
+		return nil, "the copy has the records as they were before the segment was compacted: " + err.Error(), nil
 	}
-	if err == nil && reason == "" {
-		reason, err = m.compare(p, made, want)
-	}
-	if err != nil || reason != "" {
-		return nil, reason, errors.Join(err, m.giveUp(p, made))
-	}
-	return made, "", nil
+	return made, "", err
 }
 
-// fill appends all batches in their order.
-func (m *mender) fill(p *core.Partition, made *segment.Segment, own patches, want *segment.Meta) (reason string, err error) {
-	lsn := frame.LSN(0)
-	for at := want.Base; at < want.Next; {
-		if err := m.ctx.Err(); err != nil {
-			return "", err
-		}
-		raw, err := m.batch(p, own, at)
-		if err != nil {
-			return "", err
-		}
-		if raw == nil {
-			return fmt.Sprintf("the copy has not the record at offset %d", at), nil
-		}
-		h, err := frame.Parse(raw, m.st.core.Seed())
-		if err != nil {
-			return "", err
-		}
-		if h.Base != at || h.Next() > want.Next || h.LSN <= lsn || h.Count != h.Span {
-			return fmt.Sprintf("the copy has other records at offset %d", at), nil
-		}
-		if err := made.Append(raw); err != nil {
-			return "", err
-		}
-		at, lsn = h.Next(), h.LSN
-	}
-	return "", nil
+// patch is a segment that is put together.
+type patch struct {
+	*mender
+	part *core.Partition
+	want *segment.Meta
+	take func(h *frame.Header, raw []byte) error
+	at   int64 // behind the last batch
+	time int64 // of that
 }
 
-// batch returns the batch of p at an offset, its own or the copy's, nil if neither is there.
-func (m *mender) batch(p *core.Partition, own patches, at int64) ([]byte, error) {
-	if where, ok := own[at]; ok {
-		f, err := m.st.fs.Open(where.file, vfs.ReadOnly)
-		if err != nil {
-			return nil, fmt.Errorf("storage: %s: %w", where.file, err)
-		}
-		defer f.Close()
-		return readAt(f, where.file, where.from, int(where.to-where.from))
-	}
-	h := m.source.keeper.parts.find(p.ID)
-	if h == nil {
-		return nil, nil
-	}
-	var buf []byte
-	frames, err := h.ReadInto(&buf, at, 1)
-	var damage *storage.DamageError
-	if errors.As(err, &damage) || len(frames) == 0 {
-		return nil, nil
-	}
+// create makes a segment like those that were appended to.
+func (c *patch) create(own pieces) (*segment.Segment, error) {
+	k := c.st.keeper
+	made, err := k.segments.CreateAgain(c.part.ID, k.nextFile.Add(1)-1, c.want.Base, c.want.Ordinal, k.epoch)
 	if err != nil {
 		return nil, err
 	}
-	for len(frames) > 0 {
-		h, err := frame.Parse(frames, m.st.core.Seed())
-		if err != nil {
-			return nil, err
-		}
-		if h.Kind == frame.Batch && h.Next() > at {
-			return frames[:h.Size()], nil
-		}
-		frames = frames[h.Size():]
+	c.take = func(_ *frame.Header, raw []byte) error { return made.Append(raw) }
+	err = c.gather(own)
+	if err == nil {
+		err = errors.Join(made.Seal(), made.Sync())
 	}
-	return nil, nil
+	if err == nil {
+		err = c.compare(made)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.giveUp(c.part, made))
+	}
+	return made, nil
+}
+
+// rebuild makes a segment in the place of one that was rewritten.
+func (c *patch) rebuild(own pieces) (*segment.Segment, error) {
+	k, compression := c.st.keeper, c.part.Strategy().Compression.WithDefaults()
+	r := segment.Rewrite{
+		File: k.nextFile.Add(1) - 1, Epoch: k.epoch, Codec: c.want.Codec, BlockBytes: compression.BlockBytes, Compacted: c.want.Compacted,
+	}
+	if compression.Codec == r.Codec {
+		r.Level = compression.Level
+	}
+	return k.segments.Rebuild(c.ctx, c.part.ID, r, *c.want, func(take func(*frame.Header, []byte) error) error {
+		c.take = take
+		return c.gather(own)
+	})
+}
+
+// gather takes all batches in their order.
+func (c *patch) gather(own pieces) error {
+	err := own(func(p segment.Piece) error {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		if p.Raw == nil {
+			return c.copied(p.First, p.Next)
+		}
+		return c.add(&p.Header, p.Raw, "the segment")
+	})
+	if err == nil && c.at < c.want.Next && c.want.Dropped == 0 {
+		return errUnfit(fmt.Sprintf("the records from offset %d on are missing", c.at))
+	}
+	return err
+}
+
+// add takes a batch, if it can stand where the last one ends: between two, only records that were dropped may be missing.
+func (c *patch) add(h *frame.Header, raw []byte, of string) error {
+	whole := c.want.Dropped > 0 || h.Base == c.at && h.Count == h.Span
+	if !whole || h.Base < c.at || h.Next() > c.want.Next || h.Time < c.time || c.want.MaxTime != 0 && h.Time > c.want.MaxTime {
+		return errUnfit(fmt.Sprintf("%s has other records at offset %d", of, c.at))
+	}
+	c.at, c.time = h.Next(), h.Time
+	return c.take(h, raw)
+}
+
+// copied takes the batches that own the offsets from first up to next from the copy.
+func (c *patch) copied(first, next int64) error {
+	h := c.source.keeper.parts.find(c.part.ID)
+	if h == nil {
+		return errUnfit("the copy has nothing of the partition")
+	}
+	if !c.shares(next - 1) {
+		return errUnfit("the copy has other records: it is of another life of the store")
+	}
+	var buf []byte
+	for at := first; at < next; {
+		frames, err := h.ReadInto(&buf, at, mendRead)
+		if damage := (*storage.DamageError)(nil); err != nil && !errors.As(err, &damage) {
+			return err
+		}
+		was := at
+		if at, err = c.batches(frames, at, next); err != nil {
+			return err
+		}
+		if at > was {
+			continue
+		}
+		if c.want.Dropped == 0 {
+			return errUnfit(fmt.Sprintf("the copy has not the record at offset %d", at))
+		}
+		return nil // so many were dropped, or records will be missing
+	}
+	return nil
+}
+
+// mendRead is how much of the copy is read at once.
+const mendRead = 1 << 20
+
+// batches takes those of frames that own offsets from at up to next, and returns the offset behind the last one.
+func (c *patch) batches(frames []byte, at, next int64) (int64, error) {
+	for len(frames) > 0 {
+		h, err := frame.Parse(frames, c.st.core.Seed())
+		if err != nil {
+			return at, err
+		}
+		raw := frames[:h.Size()]
+		frames = frames[h.Size():]
+		if h.Kind != frame.Batch || h.Next() <= at {
+			continue
+		}
+		if h.Base >= next {
+			return at, nil
+		}
+		if h.Next() > next {
+			return at, errUnfit(fmt.Sprintf("the copy has other records at offset %d", h.Base))
+		}
+		if err := c.add(&h, raw, "the copy"); err != nil {
+			return at, err
+		}
+		at = h.Next()
+	}
+	return at, nil
+}
+
+// shares tells whether the record of an offset of the partition is the same in the copy.
+func (c *patch) shares(offset int64) bool {
+	mine, n, ok := topicOf(&c.st.core.Catalog, c.part.ID)
+	its, _, also := topicOf(&c.source.core.Catalog, c.part.ID)
+	if !ok || !also {
+		return false
+	}
+	if mine.Incarnation == its.Incarnation {
+		return true
+	}
+	i := mine.IncarnationOf(n, offset)
+	return its.Holds(i, n, offset)
+}
+
+// topicOf returns the topic of a partition, and which one of it that is.
+func topicOf(c *core.Catalog, id storage.PartitionID) (t storage.Topic, n int, ok bool) {
+	for _, t := range c.Topics() {
+		if n := int64(id) - int64(t.First); n >= 0 && n < int64(t.Partitions) {
+			return t, int(n), true
+		}
+	}
+	return t, 0, false
 }
 
 // compare reads what was made, and holds it against what it is to replace.
-func (m *mender) compare(p *core.Partition, made *segment.Segment, want *segment.Meta) (reason string, err error) {
-	got, records := made.Meta(), int64(0)
-	err = m.each(p, got, func(h *frame.Header, _ []byte) error {
-		records += int64(h.Count)
-		return nil
-	})
+func (c *patch) compare(made *segment.Segment) error {
+	got, want := made.Meta(), c.want
+	found, err := c.fresh.Open(c.part.ID, got).Verify(func(int) error { return c.ctx.Err() })
 	switch {
 	case err != nil:
-		return "", err
-	case got.Next != want.Next || records != want.Count || got.Count != records:
-		return fmt.Sprintf("it has %d records up to offset %d, instead of %d up to %d", records, got.Next, want.Count, want.Next), nil
+		return err
+	case len(found.Damage) > 0:
+		return found.Damage[0]
+	case got.Next != want.Next || found.Records != want.Count || got.Count != want.Count:
+		return errUnfit(fmt.Sprintf("it has %d records up to offset %d, instead of %d up to %d", found.Records, got.Next, want.Count, want.Next))
 	case want.MaxTime != 0 && (got.MinTime != want.MinTime || got.MaxTime != want.MaxTime):
-		return "its records were appended at other times", nil
+		return errUnfit("its records were appended at other times")
 	}
-	return "", nil
+	return nil
 }
 
 // holes fills the holes of p.
@@ -171,11 +234,11 @@ func (m *mender) holes(p *core.Partition) error {
 		}
 		whole := true
 		for _, s := range over {
-			damage, err := m.examine(p, s)
+			found, err := m.examine(p, s)
 			if err != nil {
 				return err
 			}
-			whole = whole && damage == nil
+			whole = whole && len(found.Damage) == 0
 		}
 		if whole { // the records are back, but it was not written down
 			if err := m.close(p, g.First, g.Next); err != nil {
@@ -188,9 +251,9 @@ func (m *mender) holes(p *core.Partition) error {
 
 // hole fills a hole in which there is no segment.
 func (m *mender) hole(p *core.Partition, g *frame.Hole) error {
-	damage := damageOf(p.ID, g, g.First)
+	damage := []*storage.DamageError{damageOf(p.ID, g, g.First)}
 	want := segment.Meta{Base: g.First, Next: g.Next, Ordinal: g.Ordinal, Count: g.Records}
-	made, reason, err := m.put(p, nil, &want)
+	made, reason, err := m.put(p, lost(g.First, g.Next), &want)
 	if err != nil || made == nil {
 		return m.leave(damage, reason, err)
 	}

@@ -42,7 +42,12 @@ func (d *Dir) Rewrite(ctx context.Context, r Rewrite) (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = w.copy(ctx)
+	return w.finish(ctx, w.copy(ctx))
+}
+
+// finish seals and reads what was written, if err is nil, and else removes it.
+func (w *rewriting) finish(ctx context.Context, err error) (*Segment, error) {
+	d := w.out.dir
 	if err == nil {
 		err = w.seal()
 	}
@@ -96,14 +101,8 @@ func (t *tally) add(s frame.Seed, h *frame.Header, whole []byte) {
 // begin checks the sources and makes the file.
 func (d *Dir) begin(r *Rewrite) (*rewriting, error) {
 	w := &rewriting{Rewrite: r}
-	if r.Codec != 0 {
-		var ok bool
-		if w.codec, ok = compress.New(r.Codec, r.Level); !ok {
-			return nil, fmt.Errorf("segment: %v is not known", r.Codec)
-		}
-	}
-	if r.BlockBytes <= 0 {
-		r.BlockBytes = storage.DefaultBlockBytes
+	if err := w.choose(); err != nil {
+		return nil, err
 	}
 	for i, s := range r.Sources {
 		m := s.Meta()
@@ -123,11 +122,30 @@ func (d *Dir) begin(r *Rewrite) (*rewriting, error) {
 	if len(r.Sources) == 0 {
 		return nil, ErrSources
 	}
-	m := Meta{File: r.File, Base: w.want.Base, Next: w.want.Base, Ordinal: w.want.Ordinal, Length: blockSize, Rewritten: true, Codec: r.Codec}
-	m.Compacted = w.want.Compacted || r.Compacted
-	var err error
-	w.out, err = d.create(r.Sources[0].partition, r.Epoch, m)
-	return w, err
+	return w, w.create(d, r.Sources[0].partition)
+}
+
+// choose makes ready what the blocks are compressed with.
+func (w *rewriting) choose() error {
+	if w.BlockBytes <= 0 {
+		w.BlockBytes = storage.DefaultBlockBytes
+	}
+	if w.Rewrite.Codec == 0 {
+		return nil
+	}
+	var ok bool
+	if w.codec, ok = compress.New(w.Rewrite.Codec, w.Level); !ok {
+		return fmt.Errorf("segment: %v is not known", w.Rewrite.Codec)
+	}
+	return nil
+}
+
+// create makes the file.
+func (w *rewriting) create(d *Dir, p storage.PartitionID) (err error) {
+	m := Meta{File: w.File, Base: w.want.Base, Next: w.want.Base, Ordinal: w.want.Ordinal, Length: blockSize, Rewritten: true, Codec: w.Rewrite.Codec}
+	m.Compacted = w.want.Compacted || w.Compacted
+	w.out, err = d.create(p, w.Epoch, m)
+	return err
 }
 
 // scanBytes is what a scan reads at once, if frames are not larger.
@@ -170,22 +188,30 @@ func (s *Segment) Scan(ctx context.Context, pace func(context.Context, int) erro
 // copy brings what is to be kept of the sources to the new file.
 func (w *rewriting) copy(ctx context.Context) error {
 	for _, s := range w.Sources {
-		err := s.Scan(ctx, w.Pace, func(h *frame.Header, raw []byte) error {
-			h, raw, err := w.filter(h, raw)
-			if err != nil || h == nil {
-				return err
-			}
-			clear(raw[frame.HeaderSize+int(h.BodyLen):]) // the padding, which no sum covers
-			w.told.add(s.dir.id.Seed, h, raw)
-			if err := w.add(h, raw); err != nil {
-				return err
-			}
-			return w.flush(ctx, scanBytes)
-		})
+		err := s.Scan(ctx, w.Pace, func(h *frame.Header, raw []byte) error { return w.take(ctx, h, raw) })
 		if err != nil {
 			return err
 		}
 	}
+	return w.end(ctx)
+}
+
+// take adds what is to be kept of a frame, of which it clears the padding.
+func (w *rewriting) take(ctx context.Context, h *frame.Header, raw []byte) error {
+	h, raw, err := w.filter(h, raw)
+	if err != nil || h == nil {
+		return err
+	}
+	clear(raw[frame.HeaderSize+int(h.BodyLen):]) // no sum covers it
+	w.told.add(w.out.dir.id.Seed, h, raw)
+	if err := w.add(h, raw); err != nil {
+		return err
+	}
+	return w.flush(ctx, scanBytes)
+}
+
+// end writes what was taken and is not written yet.
+func (w *rewriting) end(ctx context.Context) error {
 	if err := w.closeBlock(); err != nil {
 		return err
 	}

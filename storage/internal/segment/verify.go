@@ -16,6 +16,7 @@ import (
 type Verified struct {
 	Bytes, Records int64 // that are whole
 	Damage         []*storage.DamageError
+	Others         bool // the frames are whole, but not those that were written there
 }
 
 // verifyWindow is how much Verify reads at once.
@@ -51,6 +52,7 @@ type verifier struct {
 	digest   uint64
 	window   window
 	expanded []byte // a block
+	each     func(Piece) error
 }
 
 func (v *verifier) run() error {
@@ -82,7 +84,10 @@ func (v *verifier) found(err error) error {
 		return err
 	}
 	v.Damage = append(v.Damage, damage)
-	return nil
+	if v.each == nil || damage.First == damage.Next || damage.To == blockSize && damage.From == 0 { // behind a bad header block, frames may be whole
+		return nil
+	}
+	return v.each(Piece{First: damage.First, Next: damage.Next})
 }
 
 func (v *verifier) all() error {
@@ -200,6 +205,9 @@ func (v *verifier) body(h *frame.Header) error {
 		v.at = end
 		return nil
 	}
+	if err := v.pass(h, b[:h.Size()]); err != nil {
+		return err
+	}
 	v.digest += stampOf(b, v.at.pos)
 	v.Bytes += int64(h.Size())
 	v.Records += int64(h.Count)
@@ -277,5 +285,9 @@ func (v *verifier) sums() {
 	default:
 		return
 	}
-	_ = v.found(v.segment.damage(place{m.Base, blockSize}, place{m.Next, m.Length}, reason))
+	v.Others = true
+	var damage *storage.DamageError
+	if errors.As(v.segment.damage(place{m.Base, blockSize}, place{m.Next, m.Length}, reason), &damage) {
+		v.Damage = append(v.Damage, damage)
+	}
 }
