@@ -41,7 +41,9 @@ func newRewritten(t *testing.T, s storage.Strategy) *rewrittenStore {
 		t.Fatal(err)
 	}
 	x := &rewrittenStore{fs: fs, bytes: c.st.Stats().SegmentBytes}
-	c.reopen() // what is followed is there by then
+	if err := c.st.WaitFollowed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.st.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +62,9 @@ func spoil(fs *memfs.FS, rng *rand.Rand) (string, error) {
 		if strings.HasPrefix(name, "seg/") {
 			names = append(names, name)
 		}
+	}
+	if len(names) == 0 {
+		return "nothing is left", nil
 	}
 	name := names[rng.IntN(len(names))]
 	b, err := fs.Contents(name)

@@ -95,7 +95,7 @@ func (s *Segment) known() ([]line, bool) {
 // records there were is known only if offsets tell.
 func (s *Segment) load(h *handle) (lines []line, digest uint64, err error) {
 	m := s.Meta()
-	if m.Sealed {
+	if m.Sealed && !m.Retired {
 		if lines, ok, err := s.readFooter(h, &m); ok || err != nil {
 			return lines, 0, err
 		}

@@ -17,6 +17,7 @@ type Meta struct {
 	Length           int64 // bytes that count: header block and frames, not the footer
 	LastLSN          frame.LSN
 	Sealed           bool
+	Retired          bool // sealed without a footer, since something in it is damaged
 
 	// Rewritten says that Dir.Rewrite made the segment of others. It is sealed, and its offsets are without gaps but for the records that
 	// were dropped: Count is Next - Base.
@@ -38,13 +39,14 @@ const (
 	stateSealed    = 1
 	stateRewritten = 2
 	stateCompacted = 3
+	stateRetired   = 4
 )
 
 // ErrMeta says that bytes are not what Meta.Append makes.
 var ErrMeta = errors.New("segment: malformed description")
 
 // Append appends m in the checkpoint's form: unsigned varints, but for the times, which are signed, and the state, which is one byte: 0 open, 1 sealed, 2
-// rewritten, 3 rewritten and compacted. Only behind the last two come the codec, one byte, and the number of records dropped.
+// rewritten, 3 rewritten and compacted, 4 retired. Only behind 2 and 3 come the codec, one byte, and the number of records dropped.
 //
 //	file  base  next-base  ordinal  count  min time  max time - min time  length/8  last LSN  state  codec  dropped
 func (m Meta) Append(dst []byte) []byte {
@@ -62,6 +64,8 @@ func (m Meta) Append(dst []byte) []byte {
 		return binary.AppendUvarint(append(dst, stateCompacted, byte(m.Codec)), uint64(m.Dropped))
 	case m.Rewritten:
 		return binary.AppendUvarint(append(dst, stateRewritten, byte(m.Codec)), uint64(m.Dropped))
+	case m.Retired:
+		return append(dst, stateRetired)
 	case m.Sealed:
 		return append(dst, stateSealed)
 	}
@@ -102,10 +106,11 @@ func DecodeMeta(b []byte) (m Meta, rest []byte, err error) {
 }
 
 func (m *Meta) decodeState(b []byte) (rest []byte, err error) {
-	if len(b) == 0 || b[0] > stateCompacted {
+	if len(b) == 0 || b[0] > stateRetired {
 		return nil, ErrMeta
 	}
-	m.Sealed, m.Rewritten, m.Compacted = b[0] >= stateSealed, b[0] >= stateRewritten, b[0] == stateCompacted
+	m.Sealed, m.Retired, m.Compacted = b[0] >= stateSealed, b[0] == stateRetired, b[0] == stateCompacted
+	m.Rewritten = m.Compacted || b[0] == stateRewritten
 	if !m.Rewritten {
 		return b[1:], nil
 	}

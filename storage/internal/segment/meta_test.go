@@ -21,6 +21,7 @@ var metas = []segment.Meta{
 		Rewritten: true, Codec: compress.IDZstd, Dropped: 4,
 	},
 	{Length: 4096, Sealed: true, Rewritten: true},
+	{Next: 5, Count: 5, Length: 8192, Sealed: true, Retired: true},
 	{Next: 5, Count: 5, Length: 4096, Sealed: true, Rewritten: true, Compacted: true, Dropped: 5},
 	{MinTime: math.MinInt64, MaxTime: math.MinInt64 + 3, Length: 4096},
 }

@@ -5,7 +5,7 @@ import "github.com/leatmq/leat/storage"
 // Retire has a segment that is damaged take no more, without a footer: the frames tell what it would. Like Append, it is for one goroutine.
 func (s *Segment) Retire() {
 	s.mu.Lock()
-	s.meta.Sealed = true
+	s.meta.Sealed, s.meta.Retired = true, true
 	s.mu.Unlock()
 }
 

@@ -136,7 +136,7 @@ func unreadable(err error) bool { return errors.Is(err, syscall.EIO) }
 // readFooter reads the footer of a sealed segment. A damaged one costs no records.
 func (v *verifier) readFooter() error {
 	m := &v.meta
-	if !m.Sealed || v.size < m.Length { // where frames are missing, those are the damage
+	if !m.Sealed || m.Retired || v.size < m.Length { // where frames are missing, those are the damage
 		return nil
 	}
 	n := v.size - m.Length
