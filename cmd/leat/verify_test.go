@@ -93,6 +93,7 @@ damaged: ` + name(3) + `, bytes 0 to 12288
 		t.Errorf("exit %d, %q", code, errs)
 	}
 	same(t, "verify", found, want)
+	t.Logf("leat verify:\n%s", out)
 
 	code, out, errs = leat("dump", "-raw", dir)
 	if code != exitFailed || strings.Count(out, "\n") != 4+3+5 || strings.Count(errs, "damaged: ") != 3 {
@@ -102,6 +103,7 @@ damaged: ` + name(3) + `, bytes 0 to 12288
 	if strings.Count(out, "mended: ") != 3 || strings.Contains(out, "not mended") {
 		t.Errorf("mend: got\n%s", out)
 	}
+	t.Logf("leat mend:\n%s", out)
 	if out := fine(t, "verify", dir); !strings.Contains(out, "20 records") {
 		t.Errorf("mended: got\n%s", out)
 	}

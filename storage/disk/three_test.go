@@ -80,6 +80,7 @@ func TestThreeDamages(t *testing.T) {
 		t.Fatalf("got %v, want three damages", r.Damage)
 	}
 	for i, got := range r.Damage {
+		t.Logf("verify names %v", got)
 		w := want[i]
 		w.File, w.Reason = filepath.ToSlash(right(filepath.Rel(dir, files[2*i]))), got.Reason
 		if *got != w {
@@ -92,6 +93,7 @@ func TestThreeDamages(t *testing.T) {
 		if err != nil || len(holes) > 0 || len(got) != 2*each {
 			t.Errorf("partition %d, which is whole: %d records, %v, %v", n, len(got), holes, err)
 		}
+		t.Logf("partition %d, which is whole, was written to and serves %d records", n, len(got))
 	}
 	m, err := st.Mend(t.Context(), backup, disk.MendOptions{})
 	if err != nil || len(m.Mended) != 3 || len(m.Left) > 0 {
@@ -103,6 +105,7 @@ func TestThreeDamages(t *testing.T) {
 	if n := readAll(t, st); n != 7*each {
 		t.Errorf("mended: %d records, want %d", n, 7*each)
 	}
+	t.Logf("mended %d damages from the copy: all %d records are served, the damaged files are %q", len(m.Mended), 7*each, m.Aside)
 }
 
 func right[T any](v T, err error) T {
