@@ -18,7 +18,7 @@ type Store interface {
 	// Topics lists all topics, in the order they were made.
 	Topics() []Topic
 	// AlterTopic replaces a topic's strategy and settings, durable on return; what is stored already follows in the background. A topic stays MemoryOnly or not:
-	// *StrategyError. Records of appends in progress count as before or behind it.
+	// *StrategyError. Records of appends in progress count as before or behind it. Those behind it are never removed by what the topic asked for before.
 	AlterTopic(ctx context.Context, name string, s Strategy, settings []byte) error
 	// DeleteTopic removes a topic with its records and the cursors on it, durable on return. Its space is given back in the background, its
 	// partitions' IDs are not used again; reads in progress may still succeed. ErrNotFound.

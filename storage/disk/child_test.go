@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,14 +56,16 @@ func childLife(dir string) error {
 		return err
 	}
 	armed, out := arm(os.Getenv(childArmed))
-	st, err := disk.OpenFS(errfs.New(fs, armed), tiny())
+	o := tiny()
+	o.Tuning.RewriteEvery = 3 * time.Millisecond
+	st, err := disk.OpenFS(errfs.New(fs, armed), o)
 	if err != nil {
 		return err
 	}
 	h := storagetest.Continue(st, first)
 	h.LogTo(out)
 	w := storagetest.NewWorkload(h, st, seed)
-	w.Big, w.Removes = 24<<10, true
+	w.Big, w.Removes, w.Rewrites = 24<<10, true, true
 	w.Policies = []storage.SyncPolicy{storage.SyncAlways, storage.SyncOS, storage.SyncInterval(2 * time.Millisecond)}
 	for range childSteps {
 		if err := w.Step(context.Background()); err != nil {
@@ -110,6 +113,9 @@ func (m *mortal) Write(p []byte) (int, error) {
 	return os.Stdout.Write(p)
 }
 
+// silence is how long a child may say nothing.
+const silence = 2 * time.Minute
+
 // life is a child and what it said.
 type life struct {
 	dir   string
@@ -138,14 +144,23 @@ func (l life) run(tb testing.TB, each func(lines int, kill func())) [][]byte {
 		cmd.Process.Kill()
 	}
 	each(0, kill)
+	stalled := time.AfterFunc(silence, func() { // it says where its goroutines are
+		if cmd.Process.Signal(syscall.SIGQUIT) != nil {
+			cmd.Process.Kill()
+		}
+	})
 	var lines [][]byte
 	for r := bufio.NewReader(out); ; {
 		line, err := r.ReadBytes('\n')
 		if err != nil {
 			break // a line that was cut short promised nothing
 		}
+		stalled.Reset(silence)
 		lines = append(lines, line)
 		each(len(lines), kill)
+	}
+	if !stalled.Stop() {
+		tb.Errorf("%+v: the child has said nothing for %v, after %d lines", l, silence, len(lines))
 	}
 	cmd.Wait() // it was killed, or says why not
 	if stderr.Len() > 0 && !killed {

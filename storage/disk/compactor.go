@@ -21,13 +21,18 @@ import (
 // compactShare is how much was not compacted yet, of what was, before a partition is compacted again.
 const compactShare = 2
 
-// compact does it if it is worth while. left is how many bytes wait for it.
-func (r *rewriter) compact(ctx context.Context, do *round, h *history, s *storage.Strategy) (left int64, err error) {
+// compact does it if the topic asks for it and it is worth while. left is how many bytes wait for it.
+func (r *rewriter) compact(ctx context.Context, do *round, h *history) (left int64, err error) {
+	all := h.list()
+	s := h.part.Strategy() // after the list: what is in it was appended before the topic may have been altered to keep everything
+	if !s.Cleanup.LatestByKey {
+		return 0, nil
+	}
 	hold := int64(math.MaxInt64)
 	if s.Cleanup.HoldForGroups {
 		hold = r.st.holdOf(h.part)
 	}
-	l, dirty, clean := r.sealed(do, h.list(), hold)
+	l, dirty, clean := r.sealed(do, all, hold)
 	first := slices.IndexFunc(l, func(s *segment.Segment) bool { m := s.Meta(); return !m.Compacted })
 	if first < 0 || !do.hurried && dirty*compactShare < clean {
 		return dirty, nil
@@ -133,9 +138,9 @@ func (c *compaction) gather(ctx context.Context, from int64) (end int64, err err
 	}
 }
 
-// rewrite works through the segments in their order. It fails only if ctx ends.
+// rewrite works through the segments in their order, for as long as the topic asks for it. It fails only if ctx ends.
 func (c *compaction) rewrite(ctx context.Context, l []*segment.Segment) error {
-	for len(l) > 0 {
+	for len(l) > 0 && c.part.Strategy().Cleanup.LatestByKey {
 		n, needed, err := c.group(ctx, l)
 		if err != nil {
 			return err

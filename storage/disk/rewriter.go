@@ -167,7 +167,7 @@ func (r *rewriter) walk(ctx context.Context, do *round) error {
 			if err := r.st.core.Writable(); err != nil {
 				return err
 			}
-			if err := r.partition(ctx, do, p, &topics[i].Strategy, backlog); err != nil {
+			if err := r.partition(ctx, do, p, backlog); err != nil {
 				return err
 			}
 		}
@@ -180,23 +180,19 @@ func (r *rewriter) walk(ctx context.Context, do *round) error {
 	return nil
 }
 
-// partition does what is due in one. It fails only if ctx ends; anything else is noted.
-func (r *rewriter) partition(ctx context.Context, do *round, p *core.Partition, s *storage.Strategy, backlog map[string]int64) error {
+// partition does what is due in one, as its topic asks for it now: a round may take hours, and topics are altered meanwhile. It fails only if ctx ends;
+// anything else is noted.
+func (r *rewriter) partition(ctx context.Context, do *round, p *core.Partition, backlog map[string]int64) error {
 	h := r.st.keeper.parts.find(p.ID)
 	if h == nil {
 		return nil
 	}
-	if s.Cleanup.LatestByKey {
-		left, err := r.compact(ctx, do, h, s)
-		if err != nil {
-			return err
-		}
-		backlog[compactWork] += left
+	left, err := r.compact(ctx, do, h)
+	if err != nil {
+		return err
 	}
-	if s.Level != storage.Compressed {
-		return nil
-	}
-	for {
+	backlog[compactWork] += left
+	for p.Strategy().Level == storage.Compressed && !p.Dropped() { // else what comes of it would be due again
 		run, left := r.due(do, h.list())
 		if len(run) == 0 {
 			backlog[rewriteWork] += left
@@ -209,6 +205,7 @@ func (r *rewriter) partition(ctx context.Context, do *round, p *core.Partition, 
 			return err
 		}
 	}
+	return nil
 }
 
 // due returns segments to be compressed into one, and how many bytes are still to be compressed at all.

@@ -88,13 +88,11 @@ func (c *check) cursor(k cursorKey, versions []version) {
 func (c *check) together(k cursorKey, versions []version, there bool) {
 	for i, v := range versions {
 		records := c.there(v.attempt) > 0
-		if total := v.attempt.total; total > 0 && total == c.dropped[v.attempt.Number] {
-			continue // nothing tells
+		if v.attempt.total == c.dropped[v.attempt.Number] { // it has no records that could tell
+			v.attempt.gone = v.attempt.gone || !there
+			continue
 		}
-		if v.attempt.total == 0 || records == there {
-			if v.attempt.total == 0 && !there {
-				v.attempt.gone = true
-			}
+		if records == there {
 			continue
 		}
 		if there && i < len(versions)-1 && v.attempt.durability == 0 {

@@ -217,6 +217,15 @@ func TestRemovedUnseen(t *testing.T) {
 			u.check("")
 			u.check("")
 		},
+		"never stored, and what it would have been dropped": func(u *unseenTest) {
+			c := storage.Cursor{Group: some, Partition: left}
+			u.h.Begin(Plan{Batches: []PlanBatch{{right, []int{30}}}, Cursors: []storage.Cursor{c}})
+			u.drop("right")
+			u.check("")
+			u.check("")
+			u.s.cursors = append(u.s.cursors, c)
+			u.check("group 7, partition 0: a cursor that nobody asked for")
+		},
 		"half trimmed": func(u *unseenTest) {
 			u.store(u.h.Begin(Plan{Batches: []PlanBatch{{left, []int{30, 30}}}}))
 			u.trim(left, 1)

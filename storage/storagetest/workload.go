@@ -22,6 +22,8 @@ type Workload struct {
 	Policies []storage.SyncPolicy
 	// Removes has it trim partitions, drop and alter topics, and apply cleanup policies.
 	Removes bool
+	// Rewrites has it make topics whose segments are compressed, or compacted, or both, beside others.
+	Rewrites bool
 
 	ctx    context.Context // of the present step
 	rng    *rand.Rand
@@ -93,6 +95,12 @@ func (w *Workload) topic(ctx context.Context) error {
 		Name: fmt.Sprintf("topic %d/%d", len(w.topics), w.rng.Uint32()), Partitions: 1 + w.rng.IntN(4),
 		Strategy: storage.Strategy{Sync: w.Policies[len(w.topics)%len(w.Policies)]},
 		Settings: []byte(fmt.Sprint(w.rng.Uint32())),
+	}
+	if w.Rewrites && w.rng.IntN(2) == 0 {
+		spec.Partitions = 1 // so that it has full segments soon
+		kind := w.rng.IntN(3)
+		spec.Strategy.Level = []storage.Level{storage.Compressed, storage.DiskOnly, storage.Compressed}[kind]
+		spec.Strategy.Cleanup.LatestByKey = kind > 0
 	}
 	t, err := w.History.CreateTopic(func(s storage.TopicSpec) (storage.Topic, error) { return w.Store.CreateTopic(ctx, s) }, spec)
 	if err == nil {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -17,14 +18,10 @@ func (c *Core) KeepLatest(pool *Pool, all bool) error {
 	}
 	floors := c.Floors()
 	for _, t := range topics {
-		rules := &t.Strategy.Cleanup
 		for _, p := range c.Catalog.PartitionsOf(&t) {
-			k := &keeping{pool: pool, hold: math.MaxInt64, age: rules.TombstoneAge, now: unixNano(c.Clock.Now())}
-			if floor, ok := floors[p.ID]; ok && rules.HoldForGroups {
+			k := &keeping{pool: pool, hold: math.MaxInt64, now: unixNano(c.Clock.Now())}
+			if floor, ok := floors[p.ID]; ok {
 				k.hold = floor
-			}
-			if k.age == 0 {
-				k.age = storage.DefaultTombstoneAge
 			}
 			if err := p.keepLatest(k, all); err != nil {
 				return err
@@ -37,7 +34,7 @@ func (c *Core) KeepLatest(pool *Pool, all bool) error {
 // keeping is the compaction of a partition.
 type keeping struct {
 	pool *Pool
-	hold int64         // nothing from there on goes
+	hold int64         // nothing from there on goes, if the topic holds for groups
 	age  time.Duration // of tombstones that go
 	now  time.Time
 
@@ -58,6 +55,14 @@ type compaction struct {
 func (p *Partition) keepLatest(k *keeping, all bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	rules := &p.Strategy().Cleanup // now: what was appended since the topic was altered to keep everything stays
+	if !rules.LatestByKey {
+		return nil
+	}
+	k.age = cmp.Or(rules.TombstoneAge, storage.DefaultTombstoneAge)
+	if !rules.HoldForGroups {
+		k.hold = math.MaxInt64
+	}
 	was := &p.compacted
 	fresh, due := p.records-was.records, !was.due.IsZero() && k.now.After(was.due)
 	if !due && !all && fresh < was.stored || p.tail.len() == 0 {

@@ -18,7 +18,13 @@ type Holding struct {
 
 // Sweep decides what the cleanup policies ask to be removed. It is used by one goroutine at a time. The zero Sweep is ready.
 type Sweep struct {
-	due map[*Partition]time.Time // before which no rule of age can apply
+	due map[*Partition]ageDue
+}
+
+// ageDue is a moment before which a rule of age cannot apply to a partition.
+type ageDue struct {
+	at   time.Time
+	rule time.Duration
 }
 
 // Plan returns the cuts of all partitions. holdings describes the files of a partition, oldest first; what is behind them is in memory. Where one partition cannot
@@ -31,14 +37,13 @@ func (s *Sweep) Plan(c *Core, holdings func(*Partition) []Holding) (cuts []Cut, 
 	}
 	floors := c.Floors()
 	due := s.due
-	s.due = map[*Partition]time.Time{}
+	s.due = map[*Partition]ageDue{}
 	for _, t := range topics {
-		policy := &t.Strategy.Cleanup
 		for _, p := range c.Catalog.PartitionsOf(&t) {
 			if at, ok := due[p]; ok {
 				s.due[p] = at
 			}
-			first, e := s.first(c, p, policy, p.allHoldings(holdings), floors)
+			first, e := s.first(c, p, p.allHoldings(holdings), floors)
 			err = errors.Join(err, e)
 			if first > p.bounds().First {
 				cuts = append(cuts, Cut{p, first})
@@ -52,9 +57,11 @@ func trims(p *storage.CleanupPolicy) bool {
 	return p.MaxAge > 0 || p.MaxBytes > 0 || p.MaxRecords > 0 || p.WhenDone
 }
 
-// first returns the first offset that a partition is to keep.
-func (s *Sweep) first(c *Core, p *Partition, policy *storage.CleanupPolicy, hs []Holding, floors map[storage.PartitionID]int64) (int64, error) {
+// first returns the first offset that a partition is to keep: of what it held before it was asked what its topic wants, so that what is appended after the topic
+// was altered stays.
+func (s *Sweep) first(c *Core, p *Partition, hs []Holding, floors map[storage.PartitionID]int64) (int64, error) {
 	b := p.bounds()
+	policy := &p.Strategy().Cleanup
 	floor, grouped := floors[p.ID]
 	first := b.First
 	if policy.MaxBytes > 0 {
@@ -112,7 +119,7 @@ func (s *Sweep) byAge(c *Core, p *Partition, hs []Holding, most time.Duration) (
 	for len(hs) > 0 && c.Clock.Age(hs[0].Newest) > most {
 		first, hs = hs[0].Next, hs[1:]
 	}
-	if len(hs) == 0 || time.Now().Before(s.due[p]) {
+	if len(hs) == 0 || s.due[p].rule == most && time.Now().Before(s.due[p].at) {
 		return first, nil
 	}
 	rs, _, err := c.Read(nil, p.ID, max(first, p.bounds().First), 1)
@@ -126,7 +133,7 @@ func (s *Sweep) byAge(c *Core, p *Partition, hs []Holding, most time.Duration) (
 		}
 		oldest = most
 	}
-	s.due[p] = time.Now().Add(max(most-oldest, most/128))
+	s.due[p] = ageDue{time.Now().Add(max(most-oldest, most/128)), most}
 	return first, nil
 }
 
