@@ -2,21 +2,57 @@ package embedded
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/disk"
 )
 
-// TestLatestByKey: superseded messages vanish under groups that were half-way through. Nothing of it is
-// missed, no key loses its latest message, and nothing is left in the lag.
-func TestLatestByKey(t *testing.T) {
-	const messages, keys = 3000, 10
-	b := memory(t, 1)
-	if err := From(b).AlterTopic(t.Context(), "t", queue.TopicConfig{}, storage.Strategy{Cleanup: storage.CleanupPolicy{LatestByKey: true}}); err != nil {
+// openSmall opens a directory whose segments are so small that a test has some that are sealed.
+func openSmall(t *testing.T, dir string) *queue.Broker {
+	t.Helper()
+	b, err := Open(dir, Options{Disk: disk.Options{Tuning: disk.Tuning{
+		SlotBytes: 64 << 10, SegmentBytes: 64 << 10, SpillBytes: 64 << 10, JournalBytes: 1 << 20, CleanEvery: -1, RewriteEvery: -1,
+	}}})
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// TestLatestByKey: superseded messages vanish under groups that were half-way through: in memory, on disk, and on disk over a restart. Nothing of it is
+// missed, no key loses its latest message, and nothing is left in the lag.
+func TestLatestByKey(t *testing.T) {
+	t.Run("in memory", func(t *testing.T) {
+		b, err := InMemory(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { b.Close() })
+		latestByKey(t, b, nil)
+	})
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("on disk, restart %v", restart), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			var reopen func() *queue.Broker
+			if restart {
+				reopen = func() *queue.Broker { return openSmall(t, dir) }
+			}
+			latestByKey(t, openSmall(t, dir), reopen)
+		})
+	}
+}
+
+// latestByKey runs on b, and, from where half of a group's work is done and the rest was compacted, on what reopen returns if it is not nil.
+func latestByKey(t *testing.T, b *queue.Broker, reopen func() *queue.Broker) {
+	const messages, keys = 3000, 10
+	ensureStrategy(t, b, "t", storage.Strategy{ // what is in memory would be read from there
+		Level: storage.DiskOnly, Sync: storage.SyncOS, Cleanup: storage.CleanupPolicy{LatestByKey: true},
+	})
 	for i := range messages {
 		m := queue.Message{Topic: "t", Key: fmt.Append(nil, i%keys), Value: fmt.Appendf(nil, "%d%0200d", i, 0)}
 		if i%100 == 50 {
@@ -63,6 +99,12 @@ func TestLatestByKey(t *testing.T) {
 	}
 	if left > messages/2 || bare != messages/100 {
 		t.Fatalf("%d of %d messages are left, %d without a key: nothing was removed, or too much", left, messages, bare)
+	}
+	if reopen != nil {
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b = reopen()
 	}
 	m = join(t, b, half)
 	for _, v := range m.drain() {
