@@ -44,7 +44,7 @@ func (r *rewriter) compact(ctx context.Context, do *round, h *history) (left int
 	}
 	r.st.works.running(compactWork, true)
 	defer r.st.works.running(compactWork, false)
-	end, err := c.gather(ctx, l[first].Meta().Base)
+	end, err := c.gather(ctx, l[first])
 	if err != nil {
 		return dirty, err
 	}
@@ -53,6 +53,9 @@ func (r *rewriter) compact(ctx context.Context, do *round, h *history) (left int
 		n++
 	}
 	if n == first {
+		if !c.full {
+			return dirty, nil // what it was that failed was told
+		}
 		r.failed(do, compactWork, h.part, l[first:first+1], &storage.LimitError{
 			What: "memory for the keys of one segment (Tuning.CompactBytes, or less Tuning.SegmentBytes)", Size: int64(len(c.keys.by)) * latestBytes, Max: c.keys.most * latestBytes,
 		})
@@ -95,6 +98,7 @@ type compaction struct {
 	do   *round
 	part *core.Partition
 	keys *latest
+	full bool          // keys has no room for another
 	hold int64         // nothing from there on goes
 	age  time.Duration // of tombstones that go
 	// intact is whether all records that a tombstone removed have gone, as far as the segments before the one that is looked at are concerned.
@@ -103,8 +107,10 @@ type compaction struct {
 
 const compactRead = 1 << 20
 
-// gather notes the keys of all committed records from an offset on, and returns up to where it got. Where records cannot be read, nothing is known of them.
-func (c *compaction) gather(ctx context.Context, from int64) (end int64, err error) {
+// gather notes the keys of all committed records from the first segment on that was not compacted yet, and returns up to where it got. Where records are damaged,
+// nothing is known of them. It fails only if ctx ends.
+func (c *compaction) gather(ctx context.Context, first *segment.Segment) (end int64, err error) {
+	from := first.Meta().Base
 	var records []storage.Record
 	var buf []byte
 	for {
@@ -118,8 +124,7 @@ func (c *compaction) gather(ctx context.Context, from int64) (end int64, err err
 			from = damage.Next
 			continue
 		case err != nil:
-			c.r.st.works.failed(compactWork, err, time.Now())
-			c.do.errs = append(c.do.errs, err)
+			c.r.failed(c.do, compactWork, c.part, []*segment.Segment{first}, err)
 			return from, nil
 		case next <= from:
 			return from, nil
@@ -128,6 +133,7 @@ func (c *compaction) gather(ctx context.Context, from int64) (end int64, err err
 		for i := range rs {
 			bytes += rs[i].Size()
 			if rs[i].Key != nil && !c.keys.note(rs[i].Key, rs[i].Offset) {
+				c.full = true
 				return rs[i].Offset, nil
 			}
 		}
@@ -140,7 +146,7 @@ func (c *compaction) gather(ctx context.Context, from int64) (end int64, err err
 
 // rewrite works through the segments in their order, for as long as the topic asks for it. It fails only if ctx ends.
 func (c *compaction) rewrite(ctx context.Context, l []*segment.Segment) error {
-	for len(l) > 0 && c.part.Strategy().Cleanup.LatestByKey {
+	for len(l) > 0 && c.part.Strategy().Cleanup.LatestByKey && !c.part.Dropped() {
 		n, needed, err := c.group(ctx, l)
 		if err != nil {
 			return err

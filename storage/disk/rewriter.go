@@ -184,7 +184,7 @@ func (r *rewriter) walk(ctx context.Context, do *round) error {
 // anything else is noted.
 func (r *rewriter) partition(ctx context.Context, do *round, p *core.Partition, backlog map[string]int64) error {
 	h := r.st.keeper.parts.find(p.ID)
-	if h == nil {
+	if h == nil || p.Dropped() {
 		return nil
 	}
 	left, err := r.compact(ctx, do, h)
@@ -316,8 +316,11 @@ func (r *rewriter) exchange(ctx context.Context, p *core.Partition, old []*segme
 	return done, err
 }
 
-// failed has segments left alone for a while: the one that is damaged, or all of them.
+// failed has segments left alone for a while: the one that is damaged, or all of them. What fails because the topic was deleted meanwhile is no failure.
 func (r *rewriter) failed(do *round, work string, p *core.Partition, run []*segment.Segment, err error) {
+	if p.Dropped() {
+		return
+	}
 	pause := rewritePause
 	var damage *storage.DamageError
 	if errors.As(err, &damage) {

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -328,71 +327,4 @@ func TestRewritingAroundDamage(t *testing.T) {
 	if lost == 0 || lost > 1000 {
 		t.Errorf("%d records cannot be read", lost)
 	}
-}
-
-// atFirstRewrite has do called when the first segment of a clean is about to be made, and counts those that are made.
-func atFirstRewrite(fs *memfs.FS, most int, do func()) (made *atomic.Int64) {
-	made = new(atomic.Int64)
-	fs.OnOp(func(op vfs.Op) error {
-		if op.Kind != vfs.OpCreate || !strings.HasPrefix(op.Name, "seg/") {
-			return nil
-		}
-		switch n := made.Add(1); {
-		case n == 1:
-			do()
-		case n > int64(most):
-			return errTooMany // rather than go on for ever
-		}
-		return nil
-	})
-	return made
-}
-
-var errTooMany = errors.New("too many segments are made")
-
-// A topic that is altered not to be compressed any more, while it is being compressed, is left alone from then on.
-func TestAlteredWhileCompressed(t *testing.T) {
-	fs := memfs.New()
-	c := newClerk(t, fs, quiet(), storage.Strategy{Level: storage.Compressed, Sync: storage.SyncOS})
-	c.lines(4000)
-	c.reopen()
-	made := atFirstRewrite(fs, 10, func() {
-		if err := c.st.AlterTopic(t.Context(), "t", storage.Strategy{Level: storage.DiskOnly, Sync: storage.SyncOS}, nil); err != nil {
-			t.Error(err)
-		}
-	})
-	c.clean()
-	fs.OnOp(nil)
-	if n := made.Load(); n != 1 {
-		t.Errorf("%d segments were made", n)
-	}
-	c.check(allOfThem)
-}
-
-// A topic that is altered to keep everything, before a round of compaction has come to it, keeps everything; one that is being compacted, all that is left.
-func TestAlteredBeforeCompaction(t *testing.T) {
-	fs := memfs.New()
-	c := newClerk(t, fs, quiet(), latestByKey(storage.DiskOnly))
-	topic, err := c.st.CreateTopic(t.Context(), storage.TopicSpec{Name: "other", Partitions: 1, Strategy: latestByKey(storage.DiskOnly)})
-	must(t, err)
-	other := *c
-	other.p = topic.First
-	c.keyed(400, 40, "k")
-	other.keyed(400, 40, "k")
-	c.reopen()
-	other.st = c.st
-	made := atFirstRewrite(fs, 100, func() {
-		for _, name := range []string{"t", "other"} {
-			if err := c.st.AlterTopic(t.Context(), name, storage.Strategy{Level: storage.DiskOnly}, nil); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	c.clean()
-	fs.OnOp(nil)
-	if n := made.Load(); n != 1 {
-		t.Errorf("%d segments were made", n)
-	}
-	other.check(allOfThem)
-	c.checkNewest(len(c.written), 0)
 }
