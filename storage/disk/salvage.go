@@ -44,7 +44,7 @@ type SalvageReport struct {
 // closes the store. Segments are not touched. What it loses is what is damaged, and the report says what that is.
 //
 // It may be interrupted at any moment and run again. On a directory that is not damaged it changes nothing. Errors: storage.ErrInUse, storage.ErrFormat, a
-// *storage.DamageError if no checkpoint is whole, for then only a backup helps, and those of the file system.
+// *storage.DamageError if no checkpoint is whole, for then only a backup helps, or Rebuild, and those of the file system.
 func Salvage(dir string, o SalvageOptions) (SalvageReport, error) {
 	fsys, err := osfs.OpenExisting(dir)
 	if err != nil {
@@ -59,8 +59,13 @@ var errSound = errors.New("storage: not damaged")
 
 // SalvageFS is Salvage on a file system of this module, for tests.
 func SalvageFS(fsys vfs.FS, o SalvageOptions) (SalvageReport, error) {
-	v := &salvager{o: o, seen: map[storage.PartitionID]int{}}
-	st, err := take(unclosed{fsys}, o.Store, v.recover)
+	return salvageFS(unclosed{fsys}, o, false)
+}
+
+// salvageFS is SalvageFS. rebuilt says that the checkpoint was put together of segments, which may have what the journal has.
+func salvageFS(fsys vfs.FS, o SalvageOptions, rebuilt bool) (SalvageReport, error) {
+	v := &salvager{o: o, rebuilt: rebuilt, seen: map[storage.PartitionID]int{}}
+	st, err := take(fsys, o.Store, v.recover)
 	if errors.Is(err, errSound) {
 		return SalvageReport{}, nil
 	}
@@ -77,6 +82,7 @@ type unclosed struct{ vfs.FS }
 // salvager recovers a store of which parts are lost.
 type salvager struct {
 	o       SalvageOptions
+	rebuilt bool
 	st      *Store
 	replay  *replay
 	survey  *survey
@@ -100,18 +106,21 @@ func (v *salvager) recover(st *Store) error {
 		return err
 	}
 	end, err := st.verify(base)
-	if err == nil {
+	if err == nil && !v.rebuilt {
 		return errSound
 	}
 	if err != nil && !errors.As(err, &damage) {
 		return err
 	}
-	v.report.Damaged = true
+	v.report.Damaged = err != nil
 	if err := v.copyAll(); err != nil {
 		return err
 	}
 	if err := v.restore(base, end, target); err != nil {
 		return err
+	}
+	if base.copied {
+		st.liveAnew()
 	}
 	st.jump()
 	v.raise()
@@ -186,6 +195,8 @@ func (v *salvager) apply(f *surveyed, torn bool) error {
 		return v.batch(p, f)
 	case f.raw == nil:
 		return nil // it is counted as lost
+	case f.h.Kind == frame.Swap && v.rebuilt:
+		return nil // of files that have other names now
 	case f.h.Kind == frame.Cursor && torn:
 		v.report.Cursors++
 		return nil
@@ -230,7 +241,8 @@ func (v *salvager) batch(p *core.Partition, f *surveyed) error {
 	if f.h.Base < next {
 		return nil // a file of segments had it
 	}
-	if f.h.Base > next && v.seen[p.ID] != f.gaps {
+	lost := v.seen[p.ID] != f.gaps || v.rebuilt && next > 0 && f.h.Base-next < offsetJump // offsets that are left out are so many
+	if f.h.Base > next && lost {
 		if err := v.fill(p, next, f.h.Base, f.h.Time); err != nil {
 			return err
 		}
@@ -297,6 +309,14 @@ func (v *salvager) ends() error {
 
 // raise makes sure that no offset that may be lost is given away again: a record takes two bytes at least.
 func (v *salvager) raise() {
+	if v.rebuilt {
+		v.report.Uncertain = nil
+		for _, p := range v.st.core.Catalog.Partitions() {
+			if p != nil {
+				v.report.Uncertain = append(v.report.Uncertain, p.ID)
+			}
+		}
+	}
 	for _, id := range v.report.Uncertain {
 		p := v.st.core.Catalog.Partition(id)
 		v.st.raise(p, p.Marks().Next+offsetJump+v.survey.found.Bytes/2)
@@ -305,6 +325,9 @@ func (v *salvager) raise() {
 
 // copyAll copies the journal and the checkpoints aside.
 func (v *salvager) copyAll() error {
+	if v.rebuilt { // what is damaged is in another directory
+		return nil
+	}
 	fsys := v.st.fs
 	names := slices.Clone(checkpointNames[:])
 	for _, sl := range v.st.ring.slots {

@@ -78,9 +78,14 @@ type Found struct {
 	File      uint64
 	Epoch     uint32 // of the open that made it
 	Rewritten bool   // by Rewrite: unless it is among those that count, what is in it is elsewhere
+	Base      int64  // the lowest offset it may hold
+	Ordinal   int64  // records of the partition before it
 	Name      string // below the store's directory
 	Size      int64
 }
+
+// Unknown is the Base and the Ordinal of a Found whose header block cannot be read.
+const Unknown = -1
 
 // Scan lists every segment file whose name and header block are of this store, and the names of everything else that lies where segments
 // lie, unreadable files included.
@@ -140,7 +145,7 @@ func (d *Dir) examine(p storage.PartitionID, info vfs.Info) (Found, bool, error)
 	if err != nil || h.file != file || h.partition != p {
 		return Found{}, false, nil
 	}
-	return Found{Partition: p, File: file, Epoch: h.epoch, Rewritten: h.rewritten, Name: name, Size: info.Size}, true, nil
+	return Found{Partition: p, File: file, Epoch: h.epoch, Rewritten: h.rewritten, Base: h.base, Ordinal: h.ordinal, Name: name, Size: info.Size}, true, nil
 }
 
 // Remove removes a file that Scan found and of which there is no Segment. It may come back after a power cut.

@@ -48,7 +48,7 @@ func TestScan(t *testing.T) {
 	found, foreign, err := s.dir.Scan()
 	must(t, err)
 	want := []segment.Found{
-		{Partition: partition, File: 0xab, Epoch: 3, Name: "seg/00000007/00000000000000ab", Size: size},
+		{Partition: partition, File: 0xab, Epoch: 3, Base: 5, Ordinal: 2, Name: "seg/00000007/00000000000000ab", Size: size},
 		{Partition: 0xfffffffe, File: 1, Epoch: 9, Name: "seg/fffffffe/0000000000000001", Size: 4096},
 	}
 	if !slices.Equal(found, want) {
