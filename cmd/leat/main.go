@@ -8,6 +8,7 @@
 //	leat compact DIR       applies the cleanup rules of its topics now
 //	leat mend DIR COPY     takes what is damaged from a copy of the directory
 //	leat salvage DIR       makes a directory whole whose journal is damaged, losing what is damaged
+//	leat rebuild DIR NEW   puts a store together in an empty directory, where no checkpoint is whole
 //	leat help              this; leat COMMAND -h tells more of one
 //
 // The first three only read: not a byte of the directory changes, they need no permission to write, and any number may run side by side; but not
@@ -100,6 +101,7 @@ func commands() []command {
 		{"compact", "DIR", "apply the cleanup rules of its topics now", aboutCompact, compact},
 		{"mend", "DIR COPY", "take what is damaged from a copy of the directory", aboutMend, mend},
 		{"salvage", "DIR", "make it whole, losing what is damaged", aboutSalvage, salvage},
+		{"rebuild", "DIR NEW", "put together what can be read, in an empty directory", aboutRebuild, rebuild},
 	}
 }
 

@@ -173,6 +173,21 @@ type salvaged struct {
 	Holes      []damage `json:"holes"`
 }
 
+// rebuilt is what rebuild prints.
+type rebuilt struct {
+	From         string   `json:"from"`
+	To           string   `json:"to"`
+	Copied       int      `json:"copied"`        // files of segments, as they are
+	Gathered     int      `json:"gathered"`      // files of which the batches were taken one by one
+	Records      int64    `json:"records"`       // of the journal
+	NoCheckpoint bool     `json:"no_checkpoint"` // not even a part of one can be read
+	Sections     int      `json:"sections"`      // of checkpoints that cannot be read
+	Unnamed      []string `json:"unnamed"`       // partitions whose topic is not known any more, as topic/partition
+	Beginnings   []string `json:"no_beginning"`  // partitions that have lost records at their beginning, or had them removed
+	Damage       []damage `json:"damage"`
+	Holes        []damage `json:"holes"`
+}
+
 // copied is what snapshot and restore print.
 type copied struct {
 	From    string   `json:"from"`
