@@ -61,6 +61,17 @@ type checkpoint struct {
 	files    []slotFile
 	doomed   []doomed // files to be removed
 	topics   []topicState
+
+	// Of one that an open has made in front of its first own: it says again what the one before says, and with it that the open was there.
+	taken  uint32    // the epoch of that open; 0: it is none of these
+	end    frame.LSN // where it found the journal to end: what was behind was cut
+	floors []floor
+}
+
+// floor is an offset of a partition below which none is given out again.
+type floor struct {
+	partition storage.PartitionID
+	next      int64
 }
 
 // slotFile is a file of the journal as it was when the checkpoint was made: it is never shorter later.
@@ -165,8 +176,18 @@ func (c *checkpoint) encodeGroups() []byte {
 		b = binary.AppendUvarint(b, uint64(d.partition))
 		b = binary.AppendUvarint(b, d.file)
 	}
-	if c.lead > 0 {
+	if c.lead > 0 || c.taken > 0 {
 		b = binary.AppendUvarint(b, uint64(c.lead))
+	}
+	if c.taken == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(c.taken))
+	b = binary.AppendUvarint(b, uint64(c.end))
+	b = binary.AppendUvarint(b, uint64(len(c.floors)))
+	for _, f := range c.floors {
+		b = binary.AppendUvarint(b, uint64(f.partition))
+		b = binary.AppendUvarint(b, uint64(f.next))
 	}
 	return b
 }
@@ -267,6 +288,13 @@ func (c *checkpoint) decodeGroups(s *fields) {
 	}
 	if !s.failed && len(s.rest) > 0 {
 		c.lead = s.int63()
+	}
+	if !s.failed && len(s.rest) > 0 {
+		c.taken, c.end = uint32(s.below(frame.MaxEpoch+1)), frame.LSN(s.uvarint())
+		for range s.count() {
+			c.floors = append(c.floors, floor{storage.PartitionID(s.below(math.MaxUint32 + 1)), s.int63()})
+		}
+		s.failed = s.failed || c.taken <= c.epoch
 	}
 }
 

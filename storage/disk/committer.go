@@ -150,6 +150,9 @@ func (c *committer) makeRoomFor(need int64) error {
 	if c.slot != nil && c.fits(need) {
 		return nil
 	}
+	if err := c.await(); err != nil {
+		return err
+	}
 	use := slotUse{seq: c.seq + 1, epoch: c.epoch, first: c.prev + 1, prev: c.prev}
 	if c.prev.Epoch() != c.epoch {
 		use.first = frame.At(c.epoch, 1)
@@ -170,6 +173,19 @@ func (c *committer) makeRoomFor(need int64) error {
 	c.markDirty(s)
 	signal(c.kick) // the keeper may make the next slot
 	return nil
+}
+
+// await waits until nothing in front of this epoch is in doubt.
+func (c *committer) await() error {
+	if c.slot != nil || c.certain == nil {
+		return nil
+	}
+	select {
+	case <-c.certain:
+		return nil
+	case <-c.core.Stopped():
+		return c.core.StopCause()
+	}
 }
 
 // leave says that nothing more comes into the present slot, so that a checkpoint can do without it: the slot may be what is waited for.
@@ -233,10 +249,15 @@ func (c *committer) sealFor() (*pending, []byte) {
 // pad makes a frame of n bytes that means nothing, valid until the next one is made. mu is held.
 func (c *committer) pad(n int) []byte {
 	b := c.padding[:n]
-	h := frame.Header{Kind: frame.Pad, Flags: frame.End, LSN: c.lsn, SyncedBack: back(c.lsn, c.synced), BodyLen: uint32(n - frame.HeaderSize)}
-	h.BodySum = c.id.seed.Sum(b[frame.HeaderSize:])
-	h.Put(b, c.id.seed)
+	putPad(b, c.id.seed, c.lsn, c.synced)
 	return b
+}
+
+// putPad makes b, zeros but for its header, a frame that means nothing.
+func putPad(b []byte, seed frame.Seed, lsn, synced frame.LSN) {
+	h := frame.Header{Kind: frame.Pad, Flags: frame.End, LSN: lsn, SyncedBack: back(lsn, synced), BodyLen: uint32(len(b) - frame.HeaderSize)}
+	h.BodySum = seed.Sum(b[frame.HeaderSize:])
+	h.Put(b, seed)
 }
 
 // write writes the group and its pad, and syncs if the group asks for it.

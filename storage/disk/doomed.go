@@ -77,6 +77,16 @@ func (g *graveyard) begin(seq uint64) {
 	g.mu.Unlock()
 }
 
+// postpone notes that the checkpoint seq is made which names again what the one before named, whatever was buried since.
+func (g *graveyard) postpone(seq int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.begun = seq
+	for _, x := range g.graves {
+		x.after = max(x.after, seq+2)
+	}
+}
+
 // newest is the sequence number of the newest checkpoint that was begun.
 func (g *graveyard) newest() int64 {
 	g.mu.Lock()

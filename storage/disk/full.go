@@ -216,3 +216,13 @@ func (st *Store) cover() error {
 	}
 	return err
 }
+
+// coverAgain is cover for a store with records in the journal that are still to be spilled: the reserve that its last owner has left stays.
+func (st *Store) coverAgain() error {
+	k := st.keeper
+	if k.reserve.size < k.first || k.journal.isFull() {
+		return st.cover()
+	}
+	k.journal.cover(k.reserve.size)
+	return nil
+}

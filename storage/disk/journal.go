@@ -30,6 +30,7 @@ type journal struct {
 	further chan struct{} // more is durable; nil while nobody wants to know
 	quit    chan struct{} // closed to end the committer, when nothing is staged any more
 	done    chan struct{} // closed when it has ended
+	certain chan struct{} // closed when nothing of what was replayed is in doubt any more; nil: it never was
 
 	turn      sync.Mutex // held by who commits; taken before mu
 	committer *committer // to be used with turn held
@@ -153,10 +154,16 @@ func (j *journal) hold(p *core.Partition, raw []byte) (b *core.Block, pos int) {
 	}
 	b = j.block
 	pos = b.Put(raw)
-	if p == nil {
-		return b, pos
+	if p != nil {
+		b.Touch(p)
+		j.list(p, int64(len(raw)))
+		j.unspilled += int64(len(raw))
 	}
-	b.Touch(p)
+	return b, pos
+}
+
+// list notes that p has so many bytes more to be spilled. mu is held.
+func (j *journal) list(p *core.Partition, bytes int64) {
 	if !p.Listed {
 		p.Listed = true
 		j.dirty = append(j.dirty, p)
@@ -164,9 +171,7 @@ func (j *journal) hold(p *core.Partition, raw []byte) (b *core.Block, pos int) {
 	if p.Pending == 0 {
 		j.parts++
 	}
-	p.Pending += int64(len(raw))
-	j.unspilled += int64(len(raw))
-	return b, pos
+	p.Pending += bytes
 }
 
 // demand decides whether the group is synced.
@@ -287,13 +292,25 @@ func (j *journal) takeDirty() map[*core.Partition]int64 {
 	return m
 }
 
-// spilled says that bytes of p are in a segment now.
-func (j *journal) spilled(p *core.Partition, bytes int64) {
+// replayed says that all that was replayed is in a checkpoint.
+func (j *journal) replayed() {
+	if j.certain == nil {
+		return
+	}
+	select {
+	case <-j.certain:
+	default:
+		close(j.certain)
+	}
+}
+
+// spilled says that bytes of p are in a segment now, of which so many were in memory.
+func (j *journal) spilled(p *core.Partition, bytes, memory int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p.Pending -= bytes; p.Pending == 0 && bytes > 0 {
 		j.parts--
 	}
-	j.unspilled -= bytes
+	j.unspilled -= memory
 	j.roomMade()
 }

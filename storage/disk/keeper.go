@@ -278,12 +278,21 @@ func (h *history) state() partState {
 	return s
 }
 
-// complete makes what was captured durable, then the checkpoint itself, and then frees what neither it nor the one before it needs.
+// complete makes what was captured durable, and then the checkpoint itself.
 func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
-	l := &k.journal.lanes.checkpoint
-	if err := syncAll(dirty, l); err != nil {
+	if err := syncAll(dirty, &k.journal.lanes.checkpoint); err != nil {
 		return fmt.Errorf("storage: syncing segments: %w", err)
 	}
+	if err := k.record(c); err != nil {
+		return err
+	}
+	k.journal.replayed()
+	return nil
+}
+
+// record makes the checkpoint durable, in the place of the oldest, and frees what neither it nor the one before it needs.
+func (k *keeper) record(c *checkpoint) error {
+	l := &k.journal.lanes.checkpoint
 	name := checkpointNames[k.next]
 	l.enter(&name)
 	err := c.write(k.files[k.next])
@@ -294,7 +303,7 @@ func (k *keeper) complete(c *checkpoint, dirty []*segment.Segment) error {
 	k.next = (k.next + 1) % len(k.files)
 	k.ring.release(min(k.made.from.seq, c.from.seq))
 	k.made = *c
-	k.made.groups, k.made.topics, k.made.files, k.made.doomed = nil, nil, nil, nil
+	k.made.groups, k.made.topics, k.made.files, k.made.doomed, k.made.floors = nil, nil, nil, nil, nil
 	k.applied.Store(uint64(c.applied))
 	signal(k.journal.further)
 	k.graves.durable(c.seq)

@@ -35,10 +35,12 @@ func (st *Store) open() error {
 	if base.followed != 0 && !st.opt.following && !st.opt.finishing && !st.opt.Promote {
 		return storage.ErrFollower
 	}
+	was := *base
 	end, err := st.recover(base, target)
 	if err != nil {
 		return err
 	}
+	st.lift(was.floors)
 	if base.copied || st.opt.Promote && base.followed != 0 { // before offsets are left out that no record of the copy has
 		st.liveAnew()
 	}
@@ -50,6 +52,9 @@ func (st *Store) open() error {
 	}
 	st.clamp()
 	st.core.Catalog.Renew()
+	if st.resumed.how != anew {
+		return st.resume(&was, end)
+	}
 	return st.begin()
 }
 
@@ -79,6 +84,9 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 		return nil, err
 	}
 	if err := st.build(base, end, target); err != nil {
+		return nil, err
+	}
+	if err := st.plan(base, end); err != nil {
 		return nil, err
 	}
 	st.restore(base)
@@ -277,7 +285,7 @@ func (st *Store) verify(c *checkpoint) (*scan, error) {
 // build makes the parts of the store, for the epoch after all that were seen.
 func (st *Store) build(c *checkpoint, end *scan, target int) error {
 	o := st.opt
-	epoch, seq := max(c.epoch, end.epoch), max(c.from.seq, end.at.seq)
+	epoch, seq := max(c.epoch, c.taken, end.epoch), max(c.from.seq, end.at.seq)
 	for _, s := range st.ring.slots {
 		epoch, seq = max(epoch, s.epoch), max(seq, s.seq)
 	}
@@ -385,18 +393,49 @@ func (st *Store) replay(c *checkpoint, end *scan) error {
 		return nil
 	}
 	s := newScan(c, st.ring.slots)
-	r := &replay{st: st, scan: s, after: c.applied}
+	r := &replay{st: st, scan: s, after: c.applied, certain: end.doubt.from.lsn}
 	if len(end.lost) > 0 {
 		var err error
 		if r.spilled, err = st.spilledFrames(c.applied); err != nil {
 			return err
 		}
 	}
-	err := s.run(r.frame)
+	err := r.run(end)
 	if contradicts(err) {
 		return st.estimate(c, s.broken(err))
 	}
 	return err
+}
+
+// run applies everything up to end. Where nothing is lost, bodies of batches are not looked at again.
+func (r *replay) run(end *scan) error {
+	s, resumed := r.scan, &r.st.resumed
+	if len(end.lost) > 0 {
+		return s.run(r.frame)
+	}
+	s.hop, s.stops, s.stop = true, true, end.at.lsn // what is behind it may look whole then
+	if resumed.how == takeOver {
+		s.stop = end.doubt.from.lsn
+	}
+	if err := s.run(r.frame); err != nil {
+		return err
+	}
+	switch {
+	case resumed.how == takeOver:
+		return r.takeOver(end.at.lsn)
+	case resumed.how == wait && r.strict:
+		resumed.how = anew
+	}
+	return nil
+}
+
+// lift raises partitions to the offsets below which an open before has said that none is given out again.
+func (st *Store) lift(floors []floor) {
+	for _, f := range floors {
+		if p := st.core.Catalog.Partition(f.partition); p != nil && f.next > p.Marks().Next {
+			st.raise(p, f.next)
+		}
+	}
 }
 
 // contradicts tells whether frames are whole by their sums and still cannot have been written by a store: somebody made them, or a defect did.
@@ -440,14 +479,19 @@ func (st *Store) clamp() {
 
 func (st *Store) raise(p *core.Partition, next int64) {
 	p.Raise(next)
+	st.raised[p.ID] = next
 	st.keeper.parts.of(p).pass(segmentBase{next: next})
 }
 
 // committer returns the one of the store's epoch.
 func (st *Store) committer() *committer {
 	j := st.journal
-	j.committer = &committer{timer: time.NewTimer(time.Hour), journal: j, seq: j.mark.seq - 1, prev: st.keeper.last, epoch: st.keeper.epoch}
-	return j.committer
+	c := &committer{timer: time.NewTimer(time.Hour), journal: j, seq: j.mark.seq - 1, prev: st.keeper.last, epoch: st.keeper.epoch}
+	if s := st.resumed.carried; s != nil {
+		c.slot, c.pos, c.seq, c.prev = s, j.mark.pos, j.mark.seq, j.mark.lsn
+	}
+	j.committer = c
+	return c
 }
 
 // harden makes sure that the names of the files that this open stands on are on the disk, not only in the system's cache, where an owner who

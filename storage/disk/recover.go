@@ -27,6 +27,13 @@ type scan struct {
 	place   place     // of the frame that is visited
 	lost    []lostFrame
 	claimed map[uint32]frame.LSN // by epoch: see proven
+	ends    map[uint32]frame.LSN // of epochs of which a later owner said where they end: see endsOf
+	doubt   doubt
+
+	hop   bool      // bodies of batches are neither read nor checked, since that was done before
+	stops bool      // the scan ends behind the frame stop
+	stop  frame.LSN // of this journal
+	in    *slot     // with the frame that is visited
 }
 
 // place is bytes of a file.
@@ -41,12 +48,41 @@ type lostFrame struct {
 	h frame.Header
 }
 
-// visit is called for each frame of a whole entry. raw is valid during the call; it is nil for a batch whose body is lost.
+// visit is called for each frame of a whole entry. raw is valid during the call; it is nil for a batch whose body is lost, and for all that are passed over.
 type visit func(h *frame.Header, raw []byte) error
 
 // newScan begins where the checkpoint says.
 func newScan(c *checkpoint, slots []*slot) *scan {
-	return &scan{id: c.id, slots: slots, at: c.from, last: c.last, epoch: c.epoch, applied: c.applied}
+	s := &scan{id: c.id, slots: slots, at: c.from, last: c.last, epoch: c.epoch, applied: c.applied, ends: endsOf(c, slots)}
+	s.doubt.begin(s.at)
+	return s
+}
+
+// endsOf returns where epochs end by the word of later owners: what an open has cut, or took over into an epoch of its own, stays cut. The newest of them
+// has the last word.
+func endsOf(c *checkpoint, slots []*slot) map[uint32]frame.LSN {
+	ends, by := map[uint32]frame.LSN{}, map[uint32]uint32{}
+	if c.taken != 0 {
+		ends[c.end.Epoch()], by[c.end.Epoch()] = c.end, c.taken
+	}
+	for _, sl := range slots {
+		e := sl.prev.Epoch()
+		if sl.begins() && (sl.epoch > by[e] || sl.epoch == by[e] && sl.prev < ends[e]) {
+			ends[e], by[e] = sl.prev, sl.epoch
+		}
+	}
+	return ends
+}
+
+// begins tells whether the slot is the first of its epoch, behind another epoch.
+func (s *slot) begins() bool {
+	return s.whole && s.prev.Epoch() < s.epoch && s.first == frame.At(s.epoch, 1)
+}
+
+// cut tells whether a frame lies behind the end of its epoch.
+func (s *scan) cut(l frame.LSN) bool {
+	end, ok := s.ends[l.Epoch()]
+	return ok && l > end
 }
 
 // run scans to the end.
@@ -64,14 +100,19 @@ func (s *scan) run(f visit) error {
 		if s.at.lsn != s.base() {
 			s.last = s.at.lsn
 		}
+		if s.stops && s.at.lsn >= s.stop {
+			return nil
+		}
 		next := s.follower(cur)
 		if next == nil {
 			return nil
 		}
+		s.at = mark{lsn: next.first - 1, seq: next.seq, pos: sector}
 		if next.epoch != s.epoch {
 			s.epoch, s.crossed = next.epoch, true
+			s.doubt.begin(s.at)
 		}
-		s.at = mark{lsn: next.first - 1, seq: next.seq, pos: sector}
+		s.doubt.enter(s.at)
 		cur = next
 	}
 }
@@ -89,23 +130,28 @@ func (s *scan) use(seq uint64) (found *slot) {
 	return found
 }
 
-// follower returns the slot whose header says that it goes on behind cur.
+// follower returns the slot whose header says that it goes on behind cur: the next of this epoch, or else the first of the newest later one that does.
 func (s *scan) follower(cur *slot) *slot {
 	seq := s.at.seq
 	if cur != nil || seq == 0 {
 		seq++
 	}
-	next := s.use(seq)
-	if next == nil || next.epoch < s.epoch || next.prev != s.last {
-		return nil
+	if next := s.use(seq); next != nil && next.epoch == s.epoch && next.prev == s.last && !s.cut(next.first) {
+		return next
 	}
-	return next
+	var later *slot
+	for _, sl := range s.slots {
+		if sl.begins() && sl.epoch > s.epoch && (sl.prev == s.last || sl.prev == s.at.lsn) && (later == nil || sl.epoch > later.epoch) {
+			later = sl
+		}
+	}
+	return later
 }
 
 // slot scans one slot from s.at on.
 func (s *scan) slot(sl *slot, f visit) error {
 	e := entryReader{scan: s, slot: sl, window: sl.window(), pos: s.at.pos, lsn: s.at.lsn}
-	for {
+	for !s.stops || s.at.lsn < s.stop {
 		whole, err := e.next()
 		if err != nil || !whole {
 			return err
@@ -116,11 +162,14 @@ func (s *scan) slot(sl *slot, f visit) error {
 			}
 		}
 		s.at = mark{lsn: e.lsn, seq: sl.seq, pos: e.pos}
+		s.doubt.pass(e.frames, s.at)
 	}
+	return nil
 }
 
 func (s *scan) visit(f visit, e *entryReader, fr *found) error {
 	s.place = place{file: e.slot.name, from: e.start + int64(fr.at), to: e.start + int64(fr.at+fr.h.Size())}
+	s.in = e.slot
 	raw := e.raw(fr)
 	if fr.lost {
 		raw = nil
@@ -151,7 +200,7 @@ func (s *scan) judge() (cut int64, err error) {
 			continue
 		}
 		err := s.search(sl, s.epoch, func(pos int64, h *frame.Header) error {
-			if h.LSN < missing {
+			if h.LSN < missing || s.cut(h.LSN) {
 				return nil
 			}
 			if h.LSN-frame.LSN(h.SyncedBack) >= missing {
@@ -175,10 +224,12 @@ func (s *scan) search(sl *slot, epoch uint32, f func(pos int64, h *frame.Header)
 		if err != nil || len(b) < frame.HeaderSize {
 			return err
 		}
-		if !frame.Resembles(b, epoch) {
-			pos += 8
+		i := frame.Search(b, epoch)
+		if i < 0 {
+			pos += int64(len(b)-frame.HeaderSize)&^7 + 8
 			continue
 		}
+		pos, b = pos+int64(i), b[i:]
 		h, err := frame.Parse(b, s.id.seed)
 		if err != nil {
 			pos += 8

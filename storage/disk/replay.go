@@ -16,6 +16,11 @@ type replay struct {
 	scan    *scan
 	spilled *spilled  // nil if nothing is lost
 	after   frame.LSN // up to it, the checkpoint has everything
+
+	certain frame.LSN             // up to it, nothing is in doubt
+	strict  bool                  // what is in doubt may not be seen before it is durable
+	blocks  map[*slot]*core.Block // of frames that stay where they are
+	indexed int64                 // how many these are that were not spilled
 }
 
 // frame applies one frame; it is called for whole entries only, in their order.
@@ -23,11 +28,16 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 	if h.LSN <= r.after {
 		return nil
 	}
-	if raw == nil {
+	r.strict = r.strict || h.LSN > r.certain && r.guarded(h)
+	hops := h.Kind == frame.Batch && r.scan != nil && r.scan.hop
+	if raw == nil && !hops {
 		r.st.core.State.SetApplied(h.LSN)
 		return r.lose(h, r.scan.place)
 	}
-	body := raw[frame.HeaderSize : frame.HeaderSize+int(h.BodyLen)]
+	var body []byte
+	if !hops {
+		body = raw[frame.HeaderSize : frame.HeaderSize+int(h.BodyLen)]
+	}
 	var err error
 	switch h.Kind {
 	case frame.Batch:
@@ -96,6 +106,9 @@ func (r *replay) batch(h *frame.Header, raw []byte) error {
 	if p == nil {
 		return err
 	}
+	if raw == nil {
+		return r.index(p, h)
+	}
 	j, k := r.st.journal, r.st.keeper
 	if j.unspilled > 0 && j.unspilled+int64(len(raw)) > j.soft {
 		if err := k.must(func() error { return k.relieve(j.soft / 2) }); err != nil {
@@ -106,6 +119,47 @@ func (r *replay) batch(h *frame.Header, raw []byte) error {
 		}
 	}
 	return j.restore(p, h, raw)
+}
+
+// indexPart is the part of the memory that may be taken by the knowledge of where frames are.
+const (
+	indexPart  = 4
+	indexEntry = 64 // bytes of it for a frame
+)
+
+// index leaves a batch where it is in the journal, and makes it known.
+func (r *replay) index(p *core.Partition, h *frame.Header) error {
+	j, k := r.st.journal, r.st.keeper
+	if r.indexed++; r.indexed*indexEntry > r.st.opt.MemoryBytes/indexPart {
+		if err := k.must(func() error { return k.relieve(0) }); err != nil {
+			return err
+		}
+		r.indexed = 1
+	}
+	b := r.blocks[r.scan.in]
+	if b == nil {
+		if r.blocks == nil {
+			r.blocks = map[*slot]*core.Block{}
+		}
+		b = core.NewBacked(&core.Backing{File: r.scan.in.file, Name: r.scan.in.name, Seed: j.id.seed})
+		r.blocks[r.scan.in] = b
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.list(p, int64(h.Size()))
+	return p.Recover(h, b, int(r.scan.place.from)+frame.HeaderSize)
+}
+
+// guarded tells whether what a frame says must be durable before it is seen.
+func (r *replay) guarded(h *frame.Header) bool {
+	switch h.Kind {
+	case frame.Pad:
+		return false
+	case frame.Batch, frame.Cursor:
+		p := r.st.core.Catalog.Partition(storage.PartitionID(h.Partition))
+		return p != nil && p.Strategy().Sync == storage.SyncAlways
+	}
+	return true
 }
 
 func (r *replay) cursor(h *frame.Header, body []byte) error {

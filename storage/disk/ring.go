@@ -29,6 +29,8 @@ type ring struct {
 	failed  time.Time  // guarded by mu: when there was no space for a file, or no descriptor
 	floor   uint64     // guarded by mu: slots in front of it are needed by no checkpoint
 	pinned  pin        // guarded by mu
+
+	unproven []*slot // guarded by mu; files that are made again before they are used: see setAside
 }
 
 func newRing(fs vfs.FS, budget int64, slots []*slot, made int) *ring {
@@ -128,23 +130,40 @@ func nextSize(biggest, least int64) int64 {
 // makeLocked adds a free slot. mu is held, and released during the I/O.
 func (r *ring) makeLocked(size int64) error {
 	number := r.made
-	r.made++
+	old := r.takeUnproven(size)
+	if old != nil {
+		number = old.number
+	} else {
+		r.made++
+	}
 	r.making = true
 	r.mu.Unlock()
 	name := slotName(number)
 	r.lane.enter(&name)
-	s, err := r.makeDurable(number, size)
+	s, err := r.makeOrProve(number, size, old)
 	r.lane.leave()
 	r.mu.Lock()
 	r.making, r.failed = false, time.Time{}
 	r.changed.Broadcast()
 	if err != nil {
+		if old != nil {
+			r.unproven = append(r.unproven, old)
+		}
 		r.failed = time.Now()
-		return fmt.Errorf("storage: journal file %s: %w", slotName(number), err)
+		return fmt.Errorf("storage: journal file %s: %w", name, err)
 	}
+	s.fresh = true
 	r.slots = append(r.slots, s)
-	r.largest.Store(max(r.largest.Load(), size))
+	r.largest.Store(max(r.largest.Load(), s.size))
 	return nil
+}
+
+// makeOrProve makes a slot, or an old one again, in its place.
+func (r *ring) makeOrProve(number int, size int64, old *slot) (*slot, error) {
+	if old == nil {
+		return r.makeDurable(number, size)
+	}
+	return old, zero(old.file, 0, old.size)
 }
 
 // makeDurable makes a slot and its name durable. If something is short for it, nothing is left of it.
@@ -239,6 +258,9 @@ func (r *ring) close() error {
 	for _, s := range r.slots {
 		errs = append(errs, s.file.Close())
 	}
-	r.slots = nil
+	for _, s := range r.unproven {
+		errs = append(errs, s.file.Close())
+	}
+	r.slots, r.unproven = nil, nil
 	return errors.Join(errs...)
 }

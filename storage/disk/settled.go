@@ -17,6 +17,15 @@ func (s *sealings) note(file uint64, begun int64) {
 	s.at[file] = begun
 }
 
+// postpone notes that the checkpoint seq is made which knows of none of these.
+func (s *sealings) postpone(seq int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for file := range s.at {
+		s.at[file] = seq
+	}
+}
+
 // settled tells whether the sealed segment was sealed already when the newest durable checkpoint, made, and the one before it were taken. Those sealed
 // before the store was opened were.
 func (s *sealings) settled(file uint64, made int64) bool {

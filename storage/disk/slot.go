@@ -36,6 +36,7 @@ type slot struct {
 	size   int64
 	whole  bool // it has a header that can be believed
 	ours   bool // it begins like one that we made
+	fresh  bool // it was made, durably, since the store was opened
 	slotUse
 }
 

@@ -106,9 +106,9 @@ func (s *spiller) partition(p *core.Partition, limit frame.LSN) (spilled int64, 
 
 // chunk spills some of p's committed frames with an LSN up to limit, 0 bytes of them if there are none.
 func (s *spiller) chunk(p *core.Partition, limit frame.LSN) (int64, error) {
-	frames, hs := p.Spillable(s.buf[:0], limit, spillChunk)
-	if len(hs) == 0 {
-		return 0, nil
+	frames, hs, err := p.Spillable(s.buf[:0], limit, spillChunk)
+	if len(hs) == 0 || err != nil {
+		return 0, err
 	}
 	if cap(frames) <= 2*spillChunk {
 		s.buf = frames
@@ -120,9 +120,9 @@ func (s *spiller) chunk(p *core.Partition, limit frame.LSN) (int64, error) {
 	if done == 0 {
 		return 0, err
 	}
-	n := p.Spilled(done)
-	s.journal.spilled(p, n)
-	s.fresh += n
+	n, memory := p.Spilled(done)
+	s.journal.spilled(p, n, memory)
+	s.fresh += memory
 	s.spills.Add(1)
 	return n, err
 }
@@ -136,8 +136,8 @@ func (s *spiller) skip(p *core.Partition, limit frame.LSN) int64 {
 	if !p.Dropped() {
 		s.parts.of(p).pass(segmentBase{behind.Next, behind.Records, behind.Time})
 	}
-	bytes := p.Spilled(n)
-	s.journal.spilled(p, bytes)
+	bytes, memory := p.Spilled(n)
+	s.journal.spilled(p, bytes, memory)
 	return bytes
 }
 

@@ -55,7 +55,9 @@ type Store struct {
 	works    works
 	report   storage.OpenReport
 	holed    map[*core.Partition]bool // that got holes during the open
-	orphans  []segment.Found          // found by an open after an unclean stop, to be removed by it
+	resumed  resumption
+	raised   map[storage.PartitionID]int64 // next offsets that the open has raised
+	orphans  []segment.Found               // found by an open after an unclean stop, to be removed by it
 
 	readOnly bool // nothing is ever written, and no goroutine runs
 
@@ -124,7 +126,7 @@ func take(fsys vfs.FS, o Options, recovery func(*Store) error) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{}), holed: map[*core.Partition]bool{}}
+	st := &Store{fs: fsys, lock: l, opt: o, closed: make(chan struct{}), holed: map[*core.Partition]bool{}, raised: map[storage.PartitionID]int64{}}
 	if st.report.Exposed, err = exposed(fsys); err != nil {
 		return nil, errors.Join(fmt.Errorf("storage: %w", err), st.release())
 	}

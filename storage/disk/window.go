@@ -12,28 +12,53 @@ type window struct {
 	name string
 	end  int64 // nothing is read from there on
 
-	buf  []byte
-	from int64 // position of buf
+	buf   []byte
+	from  int64 // position of buf
+	ahead int   // how much is read at once; 0: windowBytes
 }
 
-const windowBytes = 256 << 10
+const (
+	windowBytes = 256 << 10
+	hopBytes    = 4 << 10
+)
+
+// expect says that the bytes at the next position come so many bytes behind the last: it decides whether what lies between is read.
+func (w *window) expect(step int) {
+	w.ahead = windowBytes
+	if step > windowBytes/8 {
+		w.ahead = hopBytes
+	}
+}
 
 // at returns the bytes from pos on, at least n of them unless the file ends before. They are valid until the next call.
 func (w *window) at(pos int64, n int) ([]byte, error) {
-	if skip := pos - w.from; skip >= 0 && skip+int64(n) <= int64(len(w.buf)) {
+	skip := pos - w.from
+	if skip >= 0 && skip+int64(n) <= int64(len(w.buf)) {
 		return w.buf[skip:], nil
 	}
-	size := max(min(int64(max(n, windowBytes)), w.end-pos), 0)
-	if int64(cap(w.buf)) < size {
-		w.buf = make([]byte, size)
+	ahead := w.ahead
+	if ahead == 0 {
+		ahead = windowBytes
 	}
-	w.buf, w.from = w.buf[:size], pos
-	got, err := w.file.ReadAt(w.buf, pos)
+	size := max(min(int64(max(n, ahead)), w.end-pos), 0)
+	var have []byte // of it
+	if skip >= 0 && skip < int64(len(w.buf)) {
+		have = w.buf[skip:]
+		have = have[:min(int64(len(have)), size)]
+	}
+	buf := w.buf
+	if int64(cap(buf)) < size {
+		buf = make([]byte, size)
+	}
+	buf = buf[:size]
+	kept := copy(buf, have)
+	w.buf, w.from = buf, pos
+	got, err := w.file.ReadAt(buf[kept:], pos+int64(kept))
 	if err != nil && !errors.Is(err, io.EOF) {
 		w.buf = w.buf[:0]
 		return nil, fmt.Errorf("storage: reading %s: %w", w.name, err)
 	}
-	w.buf = w.buf[:got]
+	w.buf = buf[:kept+got]
 	return w.buf, nil
 }
 

@@ -93,7 +93,7 @@ type placedBatch struct {
 }
 
 // Check compares a store that was just opened with the history, and takes what it finds for the truth from then on: whatever is there is
-// durable, and whatever is missing, rightly or not, is gone for ever. No entry may be under way.
+// as durable as its topic asks for, and whatever is missing, rightly or not, is gone for ever. No entry may be under way.
 func (h *History) Check(s storage.Store, loss Loss, seed uint64) *Verdict {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -312,7 +312,7 @@ func (h *History) settle(c *check) {
 		if a.gone || a.refused {
 			continue
 		}
-		a.durability = storage.Synced
+		a.durability = max(a.durability, h.durabilityOf(a))
 		if a.ended == 0 {
 			a.ended = h.seq
 		}
@@ -320,6 +320,21 @@ func (h *History) settle(c *check) {
 	for p, v := range c.views {
 		h.unseen[p] = v.unseen
 	}
+}
+
+// durabilityOf is how durable an entry is that was found when the store was opened: as its topics ask for.
+func (h *History) durabilityOf(a *Attempt) storage.Durability {
+	for i := range a.Plan.Batches {
+		if h.policy(a.Plan.Batches[i].Partition) == storage.SyncAlways {
+			return storage.Synced
+		}
+	}
+	for i := range a.Plan.Cursors {
+		if h.policy(a.Plan.Cursors[i].Partition) == storage.SyncAlways {
+			return storage.Synced
+		}
+	}
+	return storage.Written
 }
 
 // ReadAll reads all records of p, in reads of random sizes.

@@ -19,6 +19,8 @@ type Block struct {
 	refs atomic.Int32
 	pool *Pool
 
+	backing *Backing // where the frames are, of a block that is not in memory; nil of all others
+
 	// Unspilled counts frames that only memory and the journal hold.
 	Unspilled atomic.Int32
 	serial    uint64       // never the same for two uses of the memory

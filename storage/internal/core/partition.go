@@ -121,7 +121,9 @@ func (p *Partition) Recover(h *frame.Header, b *Block, body int) error {
 	if h.Base < p.next {
 		return ErrOrder
 	}
-	p.share.bytes.Add(int64(h.Size()))
+	if b.backing == nil {
+		p.share.bytes.Add(int64(h.Size()))
+	}
 	p.push(h, b, body)
 	p.raise(p.next, p.count)
 	return nil
@@ -165,20 +167,49 @@ func (p *Partition) unwatch(w *storage.Watcher) {
 }
 
 // Spillable appends to dst the whole frames that are committed, not spilled, and have an LSN up to limit, as long as they
-// fit maxBytes (one always does), and returns how many they are. They stay valid until Spilled.
-func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte, []frame.Header) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var hs []frame.Header
-	for i := p.spilled; i < p.tail.len(); i++ {
-		f := p.tail.at(i)
-		if f.base >= p.end || f.lsn > limit || len(hs) > 0 && len(dst)+frame.Size(int(f.bodyLen)) > maxBytes {
-			break
+// fit maxBytes (one always does), and returns how many they are. They stay valid until Spilled. Of one goroutine at a time, which also evicts: so
+// nothing moves while they are copied.
+func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte, []frame.Header, error) {
+	frames := p.spillable(limit, maxBytes-len(dst))
+	if len(frames) == 0 {
+		return dst, nil, nil
+	}
+	hs := make([]frame.Header, 0, len(frames))
+	w := frameWindow{ahead: maxBytes}
+	for i := range frames {
+		f := &frames[i]
+		whole, err := f.read(&w, p.ID)
+		if err != nil {
+			return dst, hs, err
 		}
-		dst = append(dst, f.whole()...)
+		dst = append(dst, whole...)
 		hs = append(hs, f.header())
 	}
-	return dst, hs
+	return dst, hs, nil
+}
+
+// read returns the whole frame, from memory or through w.
+func (f *tailFrame) read(w *frameWindow, p storage.PartitionID) ([]byte, error) {
+	if f.backed() {
+		return w.frame(f, p)
+	}
+	return f.whole(), nil
+}
+
+// spillable returns the first frames that may be spilled, of no more than most bytes together if they are more than one.
+func (p *Partition) spillable(limit frame.LSN, most int) []tailFrame {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, bytes := p.spilled, 0
+	for ; n < p.tail.len(); n++ {
+		f := p.tail.at(n)
+		size := frame.Size(int(f.bodyLen))
+		if f.base >= p.end || f.lsn > limit || n > p.spilled && bytes+size > most {
+			break
+		}
+		bytes += size
+	}
+	return slices.Clone(p.tail.frames[p.tail.head+p.spilled : p.tail.head+n])
 }
 
 // Pins tells whether the oldest frame that is not spilled is in b.
@@ -188,20 +219,27 @@ func (p *Partition) Pins(b *Block) bool {
 	return p.spilled < p.tail.len() && p.tail.at(p.spilled).block == b
 }
 
-// Spilled says that Older has n frames more, and returns their bytes. Those of a topic that keeps nothing in memory are dropped.
-func (p *Partition) Spilled(n int) (bytes int64) {
+// Spilled says that Older has n frames more, and returns their bytes, and how many of these were in memory. Those of a topic that keeps nothing in
+// memory are dropped, and those that never were in memory.
+func (p *Partition) Spilled(n int) (bytes, memory int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	backed := 0
 	for i := p.spilled; i < p.spilled+n; i++ {
 		f := p.tail.at(i)
 		f.block.Unspilled.Add(-1)
 		bytes += int64(frame.Size(int(f.bodyLen)))
+		memory += f.size()
+		if f.backed() { // nothing is in front of them: the store did not serve yet when they came
+			backed = i + 1
+		}
 	}
 	p.spilled += n
 	if !p.Cached() {
-		p.pop(p.spilled)
+		backed = p.spilled
 	}
-	return bytes
+	p.pop(backed)
+	return bytes, memory
 }
 
 // Cached tells whether what is spilled may stay in memory.

@@ -41,7 +41,11 @@ func (c *Core) read(dst []storage.Record, buf *[]byte, id storage.PartitionID, f
 			reach = older.Next()
 		}
 		if older == nil || from >= reach || p.tail.len() > 0 && from >= p.tail.at(0).base {
-			return c.readTail(dst, buf, p, from, maxBytes)
+			records, next, err := c.readTail(dst, buf, p, from, maxBytes)
+			if err == errMoved {
+				continue
+			}
+			return records, next, err
 		}
 		p.mu.Unlock()
 		records, next, err := c.readOlder(dst, buf, older, from, maxBytes)
@@ -110,7 +114,10 @@ func (c *Core) giveScratch(b *[]byte) {
 	}
 }
 
-// readTail copies frames out of memory. It is called with p locked, and unlocks it.
+// errMoved says that a frame was spilled while it was read from where it was before.
+var errMoved = errors.New("storage: a frame has moved")
+
+// readTail copies frames out of memory, or reads them from where they are instead. It is called with p locked, and unlocks it.
 func (c *Core) readTail(dst []storage.Record, into *[]byte, p *Partition, from int64, maxBytes int) ([]storage.Record, int64, error) {
 	refs := c.takeRefs()
 	defer c.giveRefs(refs)
@@ -129,16 +136,29 @@ func (c *Core) readTail(dst []storage.Record, into *[]byte, p *Partition, from i
 		next = p.end
 	}
 	p.mu.Unlock()
+	defer releaseAll(*refs)
 	buf := room(into, total)
+	w := frameWindow{ahead: min(total+len(*refs)*2*frame.HeaderSize, maxScratch)}
 	for i := range *refs {
 		f := &(*refs)[i]
 		at := len(buf)
-		buf = append(buf, f.bytes()...)
-		f.block.Release()
+		if !f.backed() {
+			buf = append(buf, f.bytes()...)
+		} else {
+			whole, err := w.frame(f, p.ID)
+			switch {
+			case err != nil && i > 0: // what is in front of it is returned without it
+				return dst, next, nil
+			case err != nil && !p.has(f):
+				return dst, from, errMoved
+			case err != nil:
+				return dst, from, err
+			}
+			buf = append(buf, whole[frame.HeaderSize:][:f.bodyLen]...)
+		}
 		h := f.header()
 		var err error
 		if dst, err = frame.DecodeRecords(dst, &h, buf[at:len(buf):len(buf)], from); err != nil {
-			releaseAll((*refs)[i+1:])
 			return dst, from, undecodable("journal", &h, err)
 		}
 		next = f.next()
@@ -152,6 +172,14 @@ func undecodable(dir string, h *frame.Header, err error) *storage.DamageError {
 		File: dir, Partition: storage.PartitionID(h.Partition), First: h.Base, Next: h.Next(), Records: int64(h.Count),
 		Reason: fmt.Sprintf("its sums hold, its records do not: %v", err),
 	}
+}
+
+// has tells whether the frame is in the tail where it was.
+func (p *Partition) has(f *tailFrame) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.tail.find(f.base)
+	return i < p.tail.len() && p.tail.at(i).lsn == f.lsn && p.tail.at(i).block == f.block
 }
 
 // room returns memory for n bytes: that of into, which is replaced if it is too small, or without it new memory.

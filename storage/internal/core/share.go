@@ -120,5 +120,10 @@ func (p *Partition) pop(n int) {
 	p.share.bytes.Add(-bytes)
 }
 
-// size is what a frame counts for: header and padding stand for what it costs to know of it.
-func (f *tailFrame) size() int64 { return int64(frame.Size(int(f.bodyLen))) }
+// size is what a frame counts for: header and padding stand for what it costs to know of it. One that is in a file takes no memory.
+func (f *tailFrame) size() int64 {
+	if f.backed() {
+		return 0
+	}
+	return int64(frame.Size(int(f.bodyLen)))
+}

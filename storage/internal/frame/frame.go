@@ -193,6 +193,16 @@ func Resembles(src []byte, epoch uint32) bool {
 		Kind(src[12]-1) < last && Flags(src[13]) <= End && src[14]-1 < Version && src[15] == 0
 }
 
+// Search returns the first multiple of 8 at which src, to which all positions belong that a whole header fits behind, Resembles a frame of epoch; -1 if there is none.
+func Search(src []byte, epoch uint32) int {
+	for i := 0; i+HeaderSize <= len(src); i += 8 {
+		if LSN(binary.LittleEndian.Uint64(src[i+16:])).Epoch() == epoch && Resembles(src[i:], epoch) {
+			return i
+		}
+	}
+	return -1
+}
+
 // CheckBody compares body with the header's length and sum of it: ErrShort or ErrBody.
 func (h *Header) CheckBody(body []byte, s Seed) error {
 	if len(body) != int(h.BodyLen) {
