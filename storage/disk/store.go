@@ -2,7 +2,8 @@
 //
 // One preallocated, recycled journal is the only thing that commits: an entry is whole in it, or not there. Committed records are copied, unchanged
 // and when there is time, to the segments of their partitions; a checkpoint makes those durable, together with the small state, and gives
-// journal files back. While the store runs, the journal is only written: reads come from memory or from a segment.
+// journal files back. While the store runs, the journal is only written: reads come from memory or from a segment. Only what an open has replayed is read
+// from the journal, until it is in segments, too.
 //
 // The files, as storage/FORMAT.md draws them:
 //
