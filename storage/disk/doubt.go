@@ -9,6 +9,7 @@ import (
 type doubt struct {
 	synced frame.LSN // the newest that a frame says was synced
 	from   mark      // where the doubt begins: everything in front of it was synced, or is in the checkpoint
+	prev   frame.LSN // of the last frame in front of it: of the epoch before, where even the header in which this epoch says so may be in doubt
 	before int64     // bytes in front of it
 	total  int64     // and of all
 	ends   []sectorEnd
@@ -23,9 +24,10 @@ type sectorEnd struct {
 // bytes is how many of the journal are in doubt.
 func (d *doubt) bytes() int64 { return d.total - d.before }
 
-// begin starts at a place with everything in front of it certain, as where an epoch begins: that is not before all of the one before is durable.
-func (d *doubt) begin(at mark) {
-	*d = doubt{synced: at.lsn, from: at, ends: d.ends[:0]}
+// begin starts at a place behind the frame prev with everything in front of it certain, as where an epoch begins: that is not before all of the one before is
+// durable.
+func (d *doubt) begin(at mark, prev frame.LSN) {
+	*d = doubt{synced: at.lsn, from: at, prev: prev, ends: d.ends[:0]}
 }
 
 // enter goes on at the beginning of another slot.
@@ -60,6 +62,6 @@ func (d *doubt) settle() {
 		return
 	}
 	end := d.ends[n-1]
-	d.from, d.before = end.mark, end.before
+	d.from, d.prev, d.before = end.mark, end.lsn, end.before
 	d.ends = append(d.ends[:0], d.ends[n:]...)
 }

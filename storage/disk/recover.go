@@ -54,7 +54,7 @@ type visit func(h *frame.Header, raw []byte) error
 // newScan begins where the checkpoint says.
 func newScan(c *checkpoint, slots []*slot) *scan {
 	s := &scan{id: c.id, slots: slots, at: c.from, last: c.last, epoch: c.epoch, applied: c.applied, ends: endsOf(c, slots)}
-	s.doubt.begin(s.at)
+	s.doubt.begin(s.at, s.at.lsn)
 	return s
 }
 
@@ -110,7 +110,7 @@ func (s *scan) run(f visit) error {
 		s.at = mark{lsn: next.first - 1, seq: next.seq, pos: sector}
 		if next.epoch != s.epoch {
 			s.epoch, s.crossed = next.epoch, true
-			s.doubt.begin(s.at)
+			s.doubt.begin(s.at, s.last)
 		}
 		s.doubt.enter(s.at)
 		cur = next

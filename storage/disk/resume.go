@@ -152,7 +152,7 @@ func (st *Store) opened(was *checkpoint, end *scan) *checkpoint {
 // carryOver makes the entries that were taken over durable. The header comes last: before, the old epoch does not end here.
 func (st *Store) carryOver(end *scan) error {
 	p, j, s := &st.resumed.over, st.journal, st.resumed.first
-	st.keeper.last = end.doubt.from.lsn
+	st.keeper.last = end.doubt.prev
 	if len(p.frames) == 0 {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (st *Store) carryOver(end *scan) error {
 		p.raw = append(p.raw, pad...)
 		pos += gap
 	}
-	use := slotUse{seq: j.mark.seq, epoch: st.keeper.epoch, first: frame.At(st.keeper.epoch, 1), prev: end.doubt.from.lsn, bytes: s.size}
+	use := slotUse{seq: j.mark.seq, epoch: st.keeper.epoch, first: frame.At(st.keeper.epoch, 1), prev: end.doubt.prev, bytes: s.size}
 	for _, w := range []struct {
 		b  []byte
 		at int64

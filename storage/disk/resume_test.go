@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -168,6 +169,46 @@ func (a *tally) shortLife(t *testing.T, left *memfs.FS, h *storagetest.History, 
 	release()
 	must(t, st.Close(context.Background()))
 	return next
+}
+
+// A store that is killed at any change of an open, opened again, and then loses power before a checkpoint, has all that was synced.
+func TestKilledInResume(t *testing.T) {
+	a := newTally()
+	for _, policy := range []storage.SyncPolicy{storage.SyncAlways, storage.SyncOS} {
+		left, h, _ := killed(t, policy, []int{700, 30}, 30)
+		synctest.Test(t, func(t *testing.T) { a.killedInResume(t, left, h, policy) })
+	}
+	a.end(t, "killed in an open", fmt.Sprintf("%d kills, each followed by %d cuts", a.get("kills"), len(memfs.Modes())), "kills")
+}
+
+func (a *tally) killedInResume(t *testing.T, left *memfs.FS, h *storagetest.History, policy storage.SyncPolicy) {
+	t.Helper()
+	var mu sync.Mutex
+	var images []*memfs.FS
+	left.OnOp(func(op vfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if op.Kind.Changes() && !strings.HasPrefix(op.Name, "seg/") {
+			images = append(images, left.Clone(memfs.Everything, 1))
+		}
+		return nil
+	})
+	opened := func(left *memfs.FS) {
+		fs, release := behindSegments(left)
+		st, err := disk.OpenFS(fs, roomy())
+		must(t, err)
+		left.OnOp(nil)
+		for _, mode := range memfs.Modes() {
+			a.check(left.Clone(mode, 5), h.Fork(h.Mark()), lossOf(mode), 5, fmt.Sprintf("policy %v, kill %d, %v", policy, a.get("kills"), mode), nil)
+		}
+		release()
+		must(t, st.Close(context.Background()))
+	}
+	opened(left)
+	for _, im := range images {
+		a.count("kills", 1)
+		opened(im)
+	}
 }
 
 // What is damaged in the journal after it was replayed and before it is spilled is not served, and nothing takes it over into a segment.
