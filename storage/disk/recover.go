@@ -71,7 +71,23 @@ func endsOf(c *checkpoint, slots []*slot) map[uint32]frame.LSN {
 			ends[e], by[e] = sl.prev, sl.epoch
 		}
 	}
+	var begun []*slot
+	for _, sl := range slots {
+		if sl.begins() {
+			begun = append(begun, sl)
+		}
+	}
+	for _, sl := range begun {
+		if slices.ContainsFunc(begun, sl.isSkipped) {
+			ends[sl.epoch] = frame.At(sl.epoch, 0)
+		}
+	}
 	return ends
+}
+
+// isSkipped tells whether the owner who began later went on in front of the epoch that s begins.
+func (s *slot) isSkipped(later *slot) bool {
+	return later.epoch > s.epoch && later.prev.Epoch() < s.epoch
 }
 
 // begins tells whether the slot is the first of its epoch, behind another epoch.

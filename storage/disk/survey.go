@@ -16,9 +16,8 @@ import (
 // ever at the first frame that is missing, and entries count only whole.
 type survey struct {
 	scan  *scan
-	from  frame.LSN            // up to it nothing is needed
-	ends  map[uint32]frame.LSN // of epochs that another followed: frames behind were cut then
-	apply applier              // nil: only count
+	from  frame.LSN // up to it nothing is needed
+	apply applier   // nil: only count
 	found storage.Salvaged
 	areas []*storage.DamageError // bytes that could not be read
 
@@ -43,13 +42,7 @@ type surveyed struct {
 type applier func(f *surveyed, torn bool) error
 
 func newSurvey(c *checkpoint, slots []*slot, apply applier) *survey {
-	s := &survey{scan: newScan(c, slots), from: max(c.from.lsn, c.applied), ends: map[uint32]frame.LSN{}, apply: apply, last: c.from.lsn}
-	for _, sl := range slots {
-		if sl.whole && sl.prev.Epoch() < sl.epoch && sl.prev > s.ends[sl.prev.Epoch()] && frame.At(sl.epoch, 1) == sl.first {
-			s.ends[sl.prev.Epoch()] = sl.prev
-		}
-	}
-	return s
+	return &survey{scan: newScan(c, slots), from: max(c.from.lsn, c.applied), apply: apply, last: c.from.lsn}
 }
 
 // run reads the journal.
@@ -118,7 +111,7 @@ func (s *survey) lowest(sl *slot) (first frame.LSN, err error) {
 	errFound := errors.New("found")
 	for _, epoch := range s.epochs() {
 		err = s.scan.search(sl, epoch, func(_ int64, h *frame.Header) error {
-			if h.LSN <= s.scan.at.lsn || s.cut(h.LSN) {
+			if h.LSN <= s.scan.at.lsn || s.scan.cut(h.LSN) {
 				return nil
 			}
 			first = h.LSN
@@ -144,12 +137,6 @@ func (s *survey) epochs() []uint32 {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// cut tells whether a frame was of a torn tail that an earlier open has cut.
-func (s *survey) cut(l frame.LSN) bool {
-	end, ok := s.ends[l.Epoch()]
-	return ok && l > end
 }
 
 // slot reads one slot.
@@ -193,7 +180,7 @@ func (s *survey) read(w *window, f *surveyed) (bool, error) {
 	if errors.Is(err, frame.ErrVersion) {
 		return false, fmt.Errorf("%w: %s, byte %d: %w", storage.ErrFormat, f.file, f.from, err)
 	}
-	if err != nil || f.h.LSN <= s.last || s.cut(f.h.LSN) {
+	if err != nil || f.h.LSN <= s.last || s.scan.cut(f.h.LSN) {
 		return false, nil
 	}
 	f.to = f.from + int64(f.h.Size())
@@ -242,7 +229,7 @@ func (s *survey) reach(l frame.LSN, area place) error {
 		if epoch <= s.last.Epoch() || epoch > l.Epoch() {
 			continue
 		}
-		if err := s.missing(max(s.ends[s.last.Epoch()], s.last), area); err != nil {
+		if err := s.missing(max(s.scan.ends[s.last.Epoch()], s.last), area); err != nil {
 			return err
 		}
 		if err := s.breakOff(); err != nil {
