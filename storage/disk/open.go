@@ -386,63 +386,6 @@ func (st *Store) restorePartition(id storage.PartitionID, s *partState) {
 	st.keeper.bury(p, h.trim(s.first))
 }
 
-// replay applies the journal between the checkpoint and its end, which verify found.
-func (st *Store) replay(c *checkpoint, end *scan) error {
-	st.report.Entries, st.report.Records = end.entries, end.records
-	if end.entries == 0 {
-		return nil
-	}
-	s := newScan(c, st.ring.slots)
-	r := &replay{st: st, scan: s, after: c.applied, certain: end.doubt.from.lsn}
-	if len(end.lost) > 0 {
-		var err error
-		if r.spilled, err = st.spilledFrames(c.applied); err != nil {
-			return err
-		}
-	}
-	err := r.run(end)
-	if contradicts(err) {
-		return st.estimate(c, s.broken(err))
-	}
-	return err
-}
-
-// run applies everything up to end. Where nothing is lost, bodies of batches are not looked at again.
-func (r *replay) run(end *scan) error {
-	s, resumed := r.scan, &r.st.resumed
-	if len(end.lost) > 0 {
-		return s.run(r.frame)
-	}
-	s.hop, s.stops, s.stop = true, true, end.at.lsn // what is behind it may look whole then
-	if resumed.how == takeOver {
-		s.stop = end.doubt.from.lsn
-	}
-	if err := s.run(r.frame); err != nil {
-		return err
-	}
-	switch {
-	case resumed.how == takeOver:
-		return r.takeOver(end.at.lsn)
-	case resumed.how == wait && r.strict:
-		resumed.how = anew
-	}
-	return nil
-}
-
-// lift raises partitions to the offsets below which an open before has said that none is given out again.
-func (st *Store) lift(floors []floor) {
-	for _, f := range floors {
-		if p := st.core.Catalog.Partition(f.partition); p != nil && f.next > p.Marks().Next {
-			st.raise(p, f.next)
-		}
-	}
-}
-
-// contradicts tells whether frames are whole by their sums and still cannot have been written by a store: somebody made them, or a defect did.
-func contradicts(err error) bool {
-	return errors.Is(err, core.ErrOrder) || errors.Is(err, frame.ErrField) || errors.Is(err, storage.ErrNotFound)
-}
-
 // jump raises all partitions whose records may have been seen, and lost since, because they were not synced: their
 // offsets are not used again.
 func (st *Store) jump() {
