@@ -213,20 +213,21 @@ func (a *tally) killedInResume(t *testing.T, left *memfs.FS, h *storagetest.Hist
 
 // What is damaged in the journal after it was replayed and before it is spilled is not served, and nothing takes it over into a segment.
 func TestDamageBehindReplay(t *testing.T) {
-	left, _, topic := killed(t, storage.SyncAlways, []int{700, 30}, 40)
+	left, _, topic := killed(t, storage.SyncAlways, []int{20 << 10}, 40)
 	synctest.Test(t, func(t *testing.T) {
 		fs, release := behindSegments(left)
 		defer release()
 		st, err := disk.OpenFS(fs, roomy())
 		must(t, err)
+		synctest.Wait() // the first 256 KiB have been read, to be spilled
 		b, err := left.Contents("journal/00")
 		must(t, err)
 		frames := framesOf(t, b)
-		f := frames[len(frames)/2]
-		for f.Count == 0 || f.Partition != uint32(topic.First) {
-			frames = frames[1:]
-			f = frames[len(frames)/2]
+		at := len(frames) * 3 / 4
+		for frames[at].Count == 0 || frames[at].Partition != uint32(topic.First) {
+			at++
 		}
+		f := frames[at]
 		must(t, left.FlipBit("journal/00", f.from+64, 3))
 		_, _, err = st.Read(nil, topic.First, f.Base, 1)
 		var damage *storage.DamageError
