@@ -34,7 +34,8 @@ func rebuild(k *call) error {
 	n := namesOf(st)
 	b := rebuilt{
 		From: args[0], To: args[1], Copied: r.Copied, Gathered: r.Gathered, Records: r.Salvage.Journal.Records, NoCheckpoint: r.NoCheckpoint, Sections: r.Sections,
-		Unnamed: n.partitions(r.Unnamed), Beginnings: n.partitions(r.Beginnings), Damage: n.damaged(append(r.Damage, r.Salvage.Damage...)), Holes: n.damaged(r.Salvage.Holes),
+		Unnamed: n.partitions(r.Unnamed), Beginnings: n.partitions(r.Beginnings),
+		Uncertain: n.partitions(r.Salvage.Uncertain), Damage: n.damaged(append(r.Damage, r.Salvage.Damage...)), Holes: n.damaged(r.Salvage.Holes),
 	}
 	if err := st.Close(k.ctx); err != nil {
 		return err
@@ -71,6 +72,9 @@ func (b *rebuilt) print(e *env) {
 	}
 	if len(b.Beginnings) > 0 {
 		fmt.Fprintf(t, "removed or lost at the beginning\t%s\n", strings.Join(b.Beginnings, ", "))
+	}
+	if len(b.Uncertain) > 0 {
+		fmt.Fprintf(t, "may have lost their end\t%s\n", strings.Join(b.Uncertain, ", "))
 	}
 	t.Flush()
 	printDamage(w, b.Holes)

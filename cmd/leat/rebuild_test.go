@@ -38,7 +38,7 @@ func TestRebuild(t *testing.T) {
 		}
 	}
 	out := fine(t, "rebuild", dir, to)
-	for _, want := range []string{"0 copied, 1 put together", "none can be read", "damaged: ", `topic "orders", partition 0, offsets 2 to 3: 1 record`} {
+	for _, want := range []string{"0 copied, 1 put together", "none can be read", "may have lost their end", "damaged: ", `topic "orders", partition 0, offsets 2 to 3: 1 record`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("got\n%swant %q", out, want)
 		}

@@ -184,6 +184,7 @@ type rebuilt struct {
 	Sections     int      `json:"sections"`      // of checkpoints that cannot be read
 	Unnamed      []string `json:"unnamed"`       // partitions whose topic is not known any more, as topic/partition
 	Beginnings   []string `json:"no_beginning"`  // partitions that have lost records at their beginning, or had them removed
+	Uncertain    []string `json:"uncertain"`     // partitions that may have lost records at their end
 	Damage       []damage `json:"damage"`
 	Holes        []damage `json:"holes"`
 }
