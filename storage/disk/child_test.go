@@ -122,6 +122,8 @@ type life struct {
 	seed  uint64
 	first uint64
 	armed string
+
+	started func(pid int) // nil: nobody wants to know
 }
 
 // run starts the child, calls each with the number of lines that it has written so far and a function that kills it, and returns all
@@ -137,6 +139,9 @@ func (l life) run(tb testing.TB, each func(lines int, kill func())) [][]byte {
 	}
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
+	}
+	if l.started != nil {
+		l.started(cmd.Process.Pid)
 	}
 	killed := false
 	kill := func() {

@@ -16,13 +16,13 @@ import (
 // spills what it has, and refuses records from then on. Entries without records go on: a checkpoint takes no new space, and the journal is written
 // over. Every so often, and when files were removed, it tries to have its reserve again, and then takes records again.
 type room struct {
-	reserve *reserve // nil in a store that is only read
-	first   int64    // size of a new reserve
-	every   time.Duration
-	look    *time.Timer // when to try again what could not be done
-	put     bool        // something was put off until then
-	told    error       // why, as the operator was told
-	awake   bool        // the store serves: before that nobody is told anything
+	reserve *reserve      // nil in a store that is only read
+	first   int64         // size of a new reserve
+	pause   time.Duration // between looks for it
+	look    *time.Timer   // when to try again what could not be done
+	put     bool          // something was put off until then
+	told    error         // why, as the operator was told
+	awake   bool          // the store serves: before that nobody is told anything
 	pinch   atomic.Pointer[error]
 	freed   atomic.Bool // files were removed
 	cramped bool        // the reserve could not grow, so it is not tried ahead of need until the next look
@@ -76,7 +76,7 @@ func (k *keeper) giveUp(cause error) (freed bool, err error) {
 	if k.journal.fill(cause) && k.awake {
 		k.tellFull(cause)
 	}
-	k.look.Reset(k.every)
+	k.look.Reset(k.pause)
 	if k.reserve == nil || k.reserve.size == 0 {
 		return false, nil
 	}
@@ -102,7 +102,7 @@ func (k *keeper) putOff(err error) {
 	}
 	k.put, k.told = true, err
 	k.journal.hinder(err)
-	k.look.Reset(k.every)
+	k.look.Reset(k.pause)
 }
 
 // again does what was put off.
@@ -117,7 +117,7 @@ func (k *keeper) again() error {
 		k.journal.hinder(nil)
 	}
 	if k.journal.isFull() {
-		k.look.Reset(k.every)
+		k.look.Reset(k.pause)
 	}
 	return err
 }
@@ -178,7 +178,7 @@ func (k *keeper) provide() error {
 	switch {
 	case later(err):
 		k.cramped = true
-		k.look.Reset(k.every)
+		k.look.Reset(k.pause)
 		if want > 0 {
 			k.journal.deny(err)
 		}
@@ -208,7 +208,7 @@ func (st *Store) cover() error {
 	err := k.reserve.grow(k.first)
 	if later(err) {
 		k.journal.fill(err)
-		k.look.Reset(k.every)
+		k.look.Reset(k.pause)
 		return nil
 	}
 	if err == nil {

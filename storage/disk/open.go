@@ -315,7 +315,7 @@ func (st *Store) build(c *checkpoint, end *scan, target int) error {
 			limit: o.Tuning.SegmentBytes, cache: o.MemoryBytes/2 - o.MemoryBytes/16, epoch: epoch, changed: map[*segment.Segment]struct{}{},
 			graves: newGraveyard(int64(c.seq)),
 		},
-		room: room{first: o.firstReserve(), every: o.Tuning.RoomEvery, look: time.NewTimer(time.Hour)}, tell: st.lookout.tell,
+		room: room{first: o.firstReserve(), pause: o.Tuning.RoomEvery, look: time.NewTimer(time.Hour)}, tell: st.lookout.tell,
 		core: st.core, ring: st.ring, life: frame.Place{Life: c.life, LSN: c.followed}, last: end.last, reached: max(end.last, c.applied), made: *c, next: target, every: o.Tuning.CheckpointEvery,
 		busy: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}

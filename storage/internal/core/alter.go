@@ -45,7 +45,7 @@ func (c *Core) DeleteTopic(ctx context.Context, name string) error {
 		x.AddState(frame.Drop, nil, 0, frame.AppendDrop(nil, have.First), func() { c.Drop(have.First) })
 		x.deletes = func() {
 			for _, p := range c.Catalog.PartitionsOf(&have) {
-				p.dropped.Store(true)
+				p.leaving.Store(true)
 			}
 		}
 	})

@@ -96,7 +96,7 @@ func (c *Core) stageable(x *Entry) error {
 		if f.Part != nil {
 			p = f.Part
 		}
-		if p != nil && p.dropped.Load() {
+		if p != nil && p.leaving.Load() {
 			return storage.ErrNotFound
 		}
 		if f.Header.Kind == frame.Cursor && !c.Catalog.hasGroup(f.cursor.Group) {
@@ -104,7 +104,7 @@ func (c *Core) stageable(x *Entry) error {
 		}
 	}
 	for i := range x.placed {
-		if cur := &x.placed[i]; cur.part.dropped.Load() || !c.Catalog.hasGroup(cur.group) {
+		if cur := &x.placed[i]; cur.part.leaving.Load() || !c.Catalog.hasGroup(cur.group) {
 			return storage.ErrNotFound
 		}
 	}

@@ -192,6 +192,7 @@ func (c *Catalog) Drop(first storage.PartitionID) []*Partition {
 		c.byName[c.topics[i].Name] = i
 	}
 	for _, p := range gone {
+		p.leaving.Store(true)
 		p.dropped.Store(true)
 	}
 	return gone

@@ -26,7 +26,8 @@ type Partition struct {
 	ID       storage.PartitionID
 	share    *Share                           // of its topic
 	strategy atomic.Pointer[storage.Strategy] // its topic's; replaced, never changed
-	dropped  atomic.Bool                      // its topic is deleted; set under Core.gate
+	leaving  atomic.Bool                      // its topic's deletion is staged, so nothing of it is staged any more; set under Core.gate
+	dropped  atomic.Bool                      // its topic is deleted: not before this has committed, as its records may be wanted again until then
 
 	mu        sync.Mutex
 	tail      tail  // guarded by mu, as all below
