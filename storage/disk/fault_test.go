@@ -1,15 +1,12 @@
 package disk_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
-	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/internal/vfs"
 	"github.com/leatmq/leat/storage/internal/vfs/errfs"
@@ -61,93 +58,145 @@ var failures = []failure{
 }
 
 // TestFault has the k-th operation of a script fail, for every k until none is left to fail, once and for ever, and looks at the
-// store before and after it is opened again, with and without a loss of power in between.
+// store before and after it is opened again, with and without a loss of power in between (M6, M7).
 func TestFault(t *testing.T) {
-	f := &faults{tally: newTally(), stride: sized(t, 12, 3, 1)}
-	scripts := sized(t, 1, 3, 6)
+	f := &faults{tally: newTally()}
+	scripts := 0
 	t.Run("scripts", func(t *testing.T) {
-		for seed := range uint64(scripts) {
-			for _, how := range failures {
-				t.Run(fmt.Sprintf("%s, seed %d", how.name, seed), func(t *testing.T) {
-					t.Parallel()
-					f.every(t, how, seed)
-				})
+		for i := range faultScripts {
+			s := &faultScripts[i]
+			for seed := range uint64(sized(t, 1, s.seeds, 2*s.seeds)) {
+				scripts++
+				start := s.begin(t, seed)
+				for _, how := range failures {
+					t.Run(fmt.Sprintf("%s, %s, seed %d", s.name, how.name, seed), func(t *testing.T) {
+						t.Parallel()
+						for side := range max(1, s.sides) {
+							f.every(faultRun{t: t, faults: f, script: s, start: start, how: how, seed: seed, side: side})
+						}
+					})
+				}
 			}
 		}
 	})
-	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown, %d stores full",
-		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"), f.get("full"))
-	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "full", "spills", "checkpoints")
+	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown, %d stores full; %d copies good all the same, %d not",
+		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"), f.get("full"), f.get("good"), f.get("no copy"))
+	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "full", "spills", "checkpoints",
+		"rewritten", "removed", "trimmed", "good", "no copy", "salvaged again", "mended again")
 }
 
-type faults struct {
-	*tally
-	stride int // every so many operations
+type faults struct{ *tally }
+
+// faultRun is a script in which one operation fails.
+type faultRun struct {
+	*faults
+	t      *testing.T
+	script *faultScript
+	start  *faultStart
+	how    failure
+	seed   uint64
+	side   int // which directory it fails in
+	k      int
+	where  string
+
+	inner *memfs.FS
+	h     *storagetest.History
+	fs    *errfs.FS // the store's directory
+	to    *errfs.FS // of scripts with two sides: that of a copy
 }
 
-func (f *faults) every(t *testing.T, how failure, seed uint64) {
-	rng := newRand(seed, 5)
-	for k := 1 + rng.IntN(f.stride); !f.failed(); k += f.stride {
-		if !f.run(how, seed, k) {
-			if k <= 3*f.stride {
-				t.Errorf("nothing was injected at operation %d", k)
-			}
+func (f *faults) every(r faultRun) {
+	long := max(1, r.script.long)
+	stride := sized(r.t, 24*long-12, 2*long, 1)
+	if r.how.sync != 0 { // these are few, and each counts
+		stride = sized(r.t, 6*long-3, max(1, long/2), 1)
+	}
+	rng := newRand(r.seed, 5)
+	for k := 1 + rng.IntN(stride); !f.failed(); k += stride {
+		one := r
+		one.k, one.where = k, fmt.Sprintf("%s, %s, seed %d, side %d, k %d", r.script.name, r.how.name, r.seed, r.side, k)
+		if !one.run() {
 			return
 		}
+		f.count("runs of "+r.script.name, 1)
 	}
 }
 
 // run lets operation k fail; it returns false if the script has none.
-func (f *faults) run(how failure, seed uint64, k int) bool {
-	inner := memfs.New()
-	h := storagetest.NewHistory()
-	soon := f.cutLater(inner, h, newRand(seed, uint64(k)))
-	fault := how.fault
-	fault.Nth = k
-	fault.Before = func(vfs.Op) {
-		inner.FailSync(how.sync)
-		if how.full {
-			inner.FillUp()
-		}
-		soon.armed.Store(true)
+func (r *faultRun) run() bool {
+	r.inner, r.h = memfs.New(), storagetest.NewHistory()
+	if s := r.start; s != nil {
+		r.inner, r.h = s.fs.Clone(memfs.Everything, 1), s.h.Fork(s.h.Mark())
 	}
-	fs := errfs.New(inner, fault)
-	where := fmt.Sprintf("%s, seed %d, k %d", how.name, seed, k)
-	st, err := open(fs)
-	for life := uint64(0); err == nil && life < 2; life++ {
-		f.life(st, h, &how, seed<<8|life, where)
-		f.stats(st.Stats())
-		f.closed(st, fs, where)
-		if fs.Injected() > 0 {
-			break
-		}
-		if st, err = open(fs); err == nil && life == 1 {
-			f.closed(st, fs, where)
-		}
+	soon := r.cutLater(r.inner, r.h, newRand(r.seed, uint64(r.k)))
+	r.arm(func() { soon.armed.Store(true) })
+	if err := r.script.play(r); err != nil {
+		r.count("refused opens", 1)
+		r.typed(err, "open")
 	}
-	if fs.Injected() == 0 {
+	if r.injected() == 0 {
 		return false
 	}
-	f.count("runs", 1)
-	f.count("injected", fs.Injected())
-	f.count("acknowledged", h.Acked())
-	if err != nil {
-		f.count("refused opens", 1)
-	}
-	inner.OnOp(nil)
-	inner.SetCapacity(-1)
-	where += fmt.Sprint(", ", fs.Hits()[0])
-	if soon.fs != nil {
-		f.count("cut soon", 1)
+	r.count("runs", 1)
+	r.count("injected", r.injected())
+	r.count("acknowledged", r.h.Acked())
+	r.inner.OnOp(nil)
+	r.inner.SetCapacity(-1)
+	r.where += fmt.Sprint(", ", r.hit())
+	if soon.fs != nil && r.script.whole == nil {
+		r.count("cut soon", 1)
 		soon.fs.SetCapacity(-1)
-		f.check(soon.fs, soon.history, storagetest.PowerLost, seed, where+fmt.Sprintf(", %v %d changes later", soon.mode, soon.at), nil)
+		r.check(r.storeIn(soon.fs), soon.history, storagetest.PowerLost, r.seed, r.where+fmt.Sprintf(", %v %d changes later", soon.mode, soon.at), nil)
 	}
-	died := storagetest.Died
-	if how.sync == memfs.CacheReverts {
-		died = storagetest.PowerLost // what was written and not synced is gone without a crash
-	}
-	f.later(inner, h, died, where, seed+uint64(k))
+	r.later()
 	return true
+}
+
+// arm makes the file systems of which one fails.
+func (r *faultRun) arm(before func()) {
+	fault := r.how.fault
+	fault.Nth = r.k
+	fault.Before = func(vfs.Op) {
+		r.inner.FailSync(r.how.sync)
+		if r.how.full {
+			r.inner.FillUp()
+		}
+		before()
+	}
+	of := func(side int, inner vfs.FS) *errfs.FS {
+		if side == r.side {
+			return errfs.New(inner, fault)
+		}
+		return errfs.New(inner)
+	}
+	r.fs = of(0, r.storeIn(r.inner))
+	if r.script.sides == 2 {
+		r.to = of(1, copyIn(r.inner))
+	}
+}
+
+// storeIn returns the store's directory of what is left.
+func (r *faultRun) storeIn(fs *memfs.FS) vfs.FS {
+	if r.script.sides == 2 {
+		return fs.Sub("store")
+	}
+	return fs
+}
+
+func copyIn(fs *memfs.FS) vfs.FS { return fs.Sub("copy") }
+
+func (r *faultRun) injected() int {
+	if r.side == 1 {
+		return r.to.Injected()
+	}
+	return r.fs.Injected()
+}
+
+func (r *faultRun) hit() vfs.Op {
+	if r.side == 1 {
+		return r.to.Hits()[0]
+	}
+	return r.fs.Hits()[0]
 }
 
 // cut is a loss of power a few changes after some moment: if the store goes on after a fault as if nothing had happened, or stands on
@@ -178,118 +227,51 @@ func (f *faults) cutLater(fs *memfs.FS, h *storagetest.History, rng *rand.Rand) 
 	return c
 }
 
-// life runs a part of the script, and looks at what a store that stopped still does.
-func (f *faults) life(st *disk.Store, h *storagetest.History, how *failure, seed uint64, where string) {
-	err := run(st, h, seed, 35)
-	if violation(err) {
-		f.wrong("%s: %v", where, err)
-	}
-	if st.StopCause() == nil {
-		if errors.Is(err, storage.ErrIndeterminate) {
-			f.wrong("%s: the store goes on after an unknown outcome: %v", where, err)
-		}
-		if errors.Is(err, storage.ErrNoSpace) {
-			f.full(st, h, err, where)
-		}
-		return
-	}
-	<-st.Stopped()
-	f.count("stopped", 1)
-	if errors.Is(err, storage.ErrIndeterminate) {
-		f.count("unknown", 1)
-	}
-	var stopped *storage.StoppedError
-	if cause := st.StopCause(); !errors.As(cause, &stopped) || !errors.Is(cause, how.err()) {
-		f.wrong("%s: stopped because of %v", where, cause)
-	}
-	for _, t := range st.Topics() {
-		a := h.Begin(storagetest.Plan{Batches: []storagetest.PlanBatch{{Partition: t.First, Sizes: []int{100}}}})
-		d, err := st.Append(context.Background(), a.Entry)
-		if !errors.As(err, &stopped) || errors.Is(err, storage.ErrIndeterminate) {
-			f.wrong("%s: an append to a stopped store: %v", where, err)
-		}
-		if bad := h.End(a, d, err); bad != nil {
-			f.wrong("%s: %v", where, bad)
-		}
-		for i := range t.Partitions {
-			f.reads(st, h, how, t.Partition(i), where)
-		}
-	}
-}
-
-// full looks at a store that found no space: it refuses records, with errors that say so, and takes what has none.
-func (f *faults) full(st *disk.Store, h *storagetest.History, err error, where string) {
-	f.count("full", 1)
-	if !errors.Is(err, storage.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
-		f.wrong("%s: refused for want of space with %v", where, err)
-	}
-	_, err = h.CreateGroup(func(n string) (storage.Group, error) { return st.CreateGroup(context.Background(), n) }, "while full")
-	if err != nil && st.StopCause() == nil {
-		f.wrong("%s: a group cannot be made on a full disk: %v", where, err)
-	}
-}
-
-// reads checks that what was committed can be read from a store that stopped.
-func (f *faults) reads(st *disk.Store, h *storagetest.History, how *failure, p storage.PartitionID, where string) {
-	b, err := st.Bounds(p)
-	if err != nil {
-		f.wrong("%s: bounds of a stopped store: %v", where, err)
-		return
-	}
-	trimmed, err := st.Ordinal(p, b.First)
-	if err != nil {
-		f.wrong("%s: ordinal in a stopped store: %v", where, err)
-		return
-	}
-	rs, err := storagetest.ReadAll(st, p, newRand(1, 6))
-	switch {
-	case err == nil && int64(len(rs)) != b.Records-trimmed:
-		f.wrong("%s: partition %d of a stopped store: read %d of %d records", where, p, len(rs), b.Records-trimmed)
-	case err != nil && !errors.Is(err, how.err()): // a disk that fails for ever fails reads, too
-		f.wrong("%s: partition %d of a stopped store: %v", where, p, err)
-	}
-	if bad := h.Saw(p, rs); bad != nil {
-		f.wrong("%s: %v", where, bad)
-	}
-}
-
-// closed closes a store whose disk may have failed.
-func (f *faults) closed(st *disk.Store, fs *errfs.FS, where string) {
-	if err := st.Close(context.Background()); err != nil && fs.Injected() == 0 {
-		f.wrong("%s: close: %v", where, err)
-	}
-	if st.Close(context.Background()) != nil && fs.Injected() == 0 {
-		f.wrong("%s: a second close fails", where)
-	}
-}
-
 // later opens what is left: as it is, after a loss of power, and after a loss of power that follows a life on what was left.
-func (f *faults) later(inner *memfs.FS, h *storagetest.History, died storagetest.Loss, where string, seed uint64) {
+func (r *faultRun) later() {
+	died := storagetest.Died
+	if r.how.sync == memfs.CacheReverts {
+		died = storagetest.PowerLost // what was written and not synced is gone without a crash
+	}
+	seed := r.seed + uint64(r.k)
 	rng := newRand(seed, 7)
 	mode := memfs.Modes()[rng.IntN(len(memfs.Modes()))]
 	loss := storagetest.PowerLost
 	if mode == memfs.Everything {
 		loss = died
 	}
-	f.check(inner.Clone(mode, seed), h.Fork(h.Mark()), loss, seed, fmt.Sprintf("%s, then %v (seed %d)", where, mode, seed), nil)
-	f.check(inner.Clone(memfs.SyncedOnly, seed), h.Fork(h.Mark()), storagetest.PowerLost, seed, where+", then power lost", nil)
-	mended := inner.Clone(memfs.Everything, seed)
-	again := f.cutLater(mended, h, rng)
+	r.left(r.inner.Clone(mode, seed), loss, fmt.Sprintf("%s, then %v (seed %d)", r.where, mode, seed))
+	r.left(r.inner.Clone(memfs.SyncedOnly, seed), storagetest.PowerLost, r.where+", then power lost")
+	mended := r.inner.Clone(memfs.Everything, seed)
+	if r.script.whole != nil {
+		r.left(mended, died, r.where+", opened again")
+		return
+	}
+	again := r.cutLater(mended, r.h, rng)
 	again.armed.Store(true)
 	var last *memfs.FS
 	var known *storagetest.History
-	f.check(mended, h, died, seed, where+", opened again", func(st *disk.Store) {
-		if err := run(st, h, seed, 5); err != nil {
-			f.wrong("%s, opened again: %v", where, err)
+	r.check(r.storeIn(mended), r.h, died, seed, r.where+", opened again", func(st *disk.Store) {
+		if err := run(st, r.h, seed, 5); err != nil {
+			r.wrong("%s, opened again: %v", r.where, err)
 		}
-		known = h.Fork(h.Mark())
+		known = r.h.Fork(r.h.Mark())
 		last = mended.Clone(memfs.SyncedOnly, seed)
 	})
 	mended.OnOp(nil)
 	if again.fs != nil {
-		f.check(again.fs, again.history, storagetest.PowerLost, seed, where+fmt.Sprintf(", opened again, %v at change %d", again.mode, again.at), nil)
+		r.check(r.storeIn(again.fs), again.history, storagetest.PowerLost, seed, r.where+fmt.Sprintf(", opened again, %v at change %d", again.mode, again.at), nil)
 	}
 	if last != nil {
-		f.check(last, known, storagetest.PowerLost, seed, where+", opened again, then power lost", nil)
+		r.check(r.storeIn(last), known, storagetest.PowerLost, seed, r.where+", opened again, then power lost", nil)
 	}
+}
+
+// left opens what is left in one way.
+func (r *faultRun) left(fs *memfs.FS, loss storagetest.Loss, where string) {
+	if r.script.whole != nil {
+		r.script.whole(r, fs, where)
+		return
+	}
+	r.check(r.storeIn(fs), r.h.Fork(r.h.Mark()), loss, r.seed+uint64(r.k), where, nil)
 }
