@@ -2,6 +2,7 @@ package segment
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -17,6 +18,8 @@ type blocks struct {
 	by    map[blockKey]*list.Element // guarded by mu, as all below
 	used  *list.List                 // of *block, the one used last at the back
 	bytes int                        // of frames
+	asked [32]blockKey               // of blocks that were expanded and not kept, the last ones
+	next  int                        // in asked
 }
 
 type blockKey struct {
@@ -43,6 +46,19 @@ func (c *blocks) get(k blockKey) *block {
 	}
 	c.used.MoveToBack(e)
 	return e.Value.(*block)
+}
+
+// again tells whether the block was expanded lately, and notes that it was. Only what is wanted again is worth a copy: memory that nobody has touched yet costs
+// more than the block that was read, and who reads here and there does not come back.
+func (c *blocks) again(k blockKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.asked[:], k) {
+		return true
+	}
+	c.asked[c.next] = k
+	c.next = (c.next + 1) % len(c.asked)
+	return false
 }
 
 // put keeps b, unless it is so large that it would be alone.
@@ -112,7 +128,7 @@ func (r *reader) cached() *block {
 }
 
 // open expands the block at r.place, whose header is h, behind what was read, and returns its frames from the first that reaches beyond from on, as many as
-// fit. A block that is taken up to its end is not kept.
+// fit. A block is kept if it was expanded lately, too, and is not taken up to its end.
 func (r *reader) open(h *frame.Header, from int64) ([]byte, error) {
 	p, err := r.bytes(h.Size(), 0)
 	if err != nil {
@@ -126,7 +142,7 @@ func (r *reader) open(h *frame.Header, from int64) ([]byte, error) {
 	frames := r.buf[start:]
 	b := block{header: *h, frames: frames}
 	first, end := b.find(from, r.max)
-	if end < len(frames) {
+	if end < len(frames) && r.segment.dir.blocks.again(r.blockKey()) {
 		r.segment.dir.blocks.put(&block{key: r.blockKey(), header: *h, frames: append([]byte(nil), frames...)})
 	}
 	r.passPart(&b, end)
