@@ -1,13 +1,9 @@
 package disk
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"math"
 	"time"
 
 	"github.com/leatmq/leat/storage"
@@ -104,165 +100,6 @@ func (st *Store) recover(base *checkpoint, target int) (*scan, error) {
 func (st *Store) liveAnew() {
 	st.keeper.life = frame.Place{Life: random()}
 	st.core.Catalog.Reincarnate()
-}
-
-// newestCheckpoint returns the newest whole checkpoint, nil for a new directory, and which file the next one goes to.
-func newestCheckpoint(fsys vfs.FS) (*checkpoint, int, error) {
-	var best *checkpoint
-	target := 0
-	for i, name := range checkpointNames {
-		c, err := readCheckpoint(fsys, name)
-		if errors.Is(err, errCheckpoint) {
-			continue
-		}
-		if err != nil {
-			return nil, 0, fmt.Errorf("storage: %s: %w", name, err)
-		}
-		if best == nil || c.seq > best.seq {
-			best, target = c, (i+1)%len(checkpointNames)
-		}
-	}
-	if best != nil {
-		return best, target, nil
-	}
-	used, err := usedName(fsys)
-	if err == nil && used != "" {
-		err = &storage.DamageError{File: checkpointNames[0], Reason: "no checkpoint is whole, but " + used + " holds records"}
-	}
-	return nil, 0, err
-}
-
-// usedName returns the name of a file that was used for records, "" if there is none: a directory with neither checkpoint nor records is new,
-// since the first checkpoint is the last thing that its making writes.
-func usedName(fsys vfs.FS) (string, error) {
-	infos, err := fsys.List(journalDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("storage: journal: %w", err)
-	}
-	for _, info := range infos {
-		name := journalDir + "/" + info.Name
-		b, err := readHead(fsys, name)
-		if err != nil {
-			return "", fmt.Errorf("storage: journal: %w", err)
-		}
-		if string(b) == slotMagic {
-			return name, nil
-		}
-	}
-	segments, err := fsys.List(segmentDir)
-	if err == nil && len(segments) > 0 {
-		return segmentDir + "/" + segments[0].Name, nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return "", err
-}
-
-// readHead reads what shows whether a slot was ever in use.
-func readHead(fsys vfs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name, vfs.ReadOnly)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, len(slotMagic))
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return b[:n], nil
-}
-
-const segmentDir = "seg"
-
-// initialise makes the files of a new store, durable but for the checkpoint that says so.
-func (st *Store) initialise() (*checkpoint, error) {
-	st.report.New = true
-	id := identity{store: random(), seed: frame.Seed(random())}
-	for _, dir := range []string{journalDir, segmentDir} {
-		if err := st.fs.Mkdir(dir); err != nil {
-			return nil, fmt.Errorf("storage: new directory: %w", err)
-		}
-	}
-	var files []slotFile
-	for i := range st.opt.Tuning.Slots {
-		files = append(files, slotFile{i, st.opt.Tuning.SlotBytes})
-		if err := st.firstSlot(i); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range checkpointNames {
-		f, err := st.createAnew(name)
-		if err == nil {
-			err = errors.Join(zero(f, 0, minCheckpoint), f.Close())
-		}
-		if err != nil {
-			return nil, fmt.Errorf("storage: new checkpoint: %w", err)
-		}
-	}
-	if err := errors.Join(st.fs.SyncDir(journalDir), st.fs.SyncDir(".")); err != nil {
-		return nil, fmt.Errorf("storage: new directory: %w", err)
-	}
-	return &checkpoint{id: id, clean: true, life: random(), files: files, nextFile: 1, from: mark{seq: 0}}, nil
-}
-
-// noSlots makes the journal of a copy that has none.
-func (st *Store) noSlots(base *checkpoint) (slots []*slot, made int, err error) {
-	if !base.clean {
-		return nil, 0, st.bear(&storage.DamageError{File: journalDir, Reason: "all files of the journal are missing"})
-	}
-	if st.readOnly {
-		return nil, 0, nil
-	}
-	for i := range st.opt.Tuning.Slots {
-		s, err := makeSlot(st.fs, i, st.opt.Tuning.SlotBytes)
-		if err != nil {
-			closeSlots(slots)
-			return nil, 0, err
-		}
-		slots = append(slots, s)
-	}
-	return slots, len(slots), nil
-}
-
-func (st *Store) firstSlot(number int) error {
-	if err := st.clear(slotName(number), slotMagic); err != nil {
-		return err
-	}
-	s, err := makeSlot(st.fs, number, st.opt.Tuning.SlotBytes)
-	if err != nil {
-		return err
-	}
-	return s.file.Close()
-}
-
-// createAnew creates a file in place of what an interrupted initialisation left.
-func (st *Store) createAnew(name string) (vfs.File, error) {
-	if err := st.clear(name, checkpointMagic); err != nil {
-		return nil, err
-	}
-	return st.fs.Create(name)
-}
-
-func removeIfThere(fsys vfs.FS, name string) error {
-	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func random() uint64 {
-	var b [8]byte
-	for {
-		rand.Read(b[:]) // never fails
-		if n := binary.LittleEndian.Uint64(b[:]); uint32(n) != 0 {
-			return n
-		}
-	}
 }
 
 // verify finds where the journal ends, without applying anything.
@@ -386,46 +223,6 @@ func (st *Store) restorePartition(id storage.PartitionID, s *partState) {
 	st.keeper.bury(p, h.trim(s.first))
 }
 
-// jump raises all partitions whose records may have been seen, and lost since, because they were not synced: their
-// offsets are not used again.
-func (st *Store) jump() {
-	for _, p := range st.core.Catalog.Partitions() {
-		if p == nil || p.Strategy().Sync == storage.SyncAlways {
-			continue
-		}
-		if next := p.Marks().Next; next <= math.MaxInt64-offsetJump {
-			st.raise(p, next+offsetJump)
-		}
-	}
-}
-
-// clamp raises partitions above cursors that are ahead of them, which only damage explains: no new record is taken for one that
-// is done.
-func (st *Store) clamp() {
-	cursors, _ := st.core.State.Capture()
-	for key, body := range cursors {
-		c, err := frame.DecodeCursor(body, uint32(key.Partition))
-		if err != nil {
-			continue // cannot be: it was checked when it was read
-		}
-		end := c.Floor
-		if n := len(c.Done); n > 0 {
-			end = c.Done[n-1].To
-		}
-		p := st.core.Catalog.Partition(key.Partition)
-		if end > p.Marks().Next {
-			st.raise(p, end)
-			st.report.Raised = append(st.report.Raised, p.ID)
-		}
-	}
-}
-
-func (st *Store) raise(p *core.Partition, next int64) {
-	p.Raise(next)
-	st.raised[p.ID] = next
-	st.keeper.parts.of(p).pass(segmentBase{next: next})
-}
-
 // committer returns the one of the store's epoch.
 func (st *Store) committer() *committer {
 	j := st.journal
@@ -465,59 +262,4 @@ func (st *Store) begin() error {
 	}
 	st.report.Damage = st.damages()
 	return st.cover()
-}
-
-// leftovers looks for segment files that an owner who did not close has made behind its last checkpoint c. All their records are in
-// the journal. Files that no checkpoint explains are foreign.
-func (st *Store) leftovers(c *checkpoint) error {
-	if c.clean && c.followed == 0 {
-		return nil
-	}
-	found, foreign, err := st.segments.Scan()
-	if err != nil {
-		return fmt.Errorf("storage: segments: %w", err)
-	}
-	st.report.Foreign = append(st.report.Foreign, foreign...)
-	for _, name := range foreign { // a header that a power cut has swallowed proves nothing, but the name is taken
-		var p, file uint64
-		if _, err := fmt.Sscanf(name, segmentDir+"/%8x/%16x", &p, &file); err == nil && file < math.MaxUint64 {
-			st.keeper.nextFile.Store(max(st.keeper.nextFile.Load(), file+1))
-		}
-	}
-	known := st.keeper.parts.files()
-	for _, f := range found {
-		st.keeper.nextFile.Store(max(st.keeper.nextFile.Load(), f.File+1))
-		switch {
-		case known[f.File], st.keeper.graves.has(f.Partition, f.File):
-		case f.File >= c.nextFile, f.Rewritten: // what is in it is in the files that it was made of, or replay finds that it counts
-			st.orphans = append(st.orphans, f)
-		default:
-			st.report.Foreign = append(st.report.Foreign, f.Name)
-		}
-	}
-	return nil
-}
-
-// leftover returns those that nothing needs: some were found to be needed by the replay.
-func (st *Store) leftover() (all []segment.Found) {
-	known := st.keeper.parts.files()
-	for _, f := range st.orphans {
-		if !known[f.File] && !st.keeper.graves.has(f.Partition, f.File) {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
-// removeLeftovers removes them, now that another checkpoint is durable.
-func (st *Store) removeLeftovers() error {
-	all := st.leftover()
-	for _, f := range all {
-		if err := st.segments.Remove(f); err != nil {
-			return fmt.Errorf("storage: leftover segment: %w", err)
-		}
-	}
-	st.report.Leftovers = len(all)
-	st.orphans = nil
-	return nil
 }
