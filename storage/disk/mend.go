@@ -204,15 +204,13 @@ func (m *mender) keep(name string, length int64) error {
 	}
 	copied := fmt.Sprintf("%s/%08x-%016x", dir, p, file)
 	err := fsys.Link(name, fsys, copied)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil && !errors.Is(err, fs.ErrExist):
+	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 		err = copyAside(fsys, name, 0, length, copied)
-	case errors.Is(err, fs.ErrExist):
-		err = nil // a Mend before this one did it
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it is missing: there is nothing to keep
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrExist): // which says that a Mend before this one did it
 		return fmt.Errorf("storage: copying %s aside: %w", name, err)
 	}
 	m.report.Aside = append(m.report.Aside, copied)

@@ -3,7 +3,9 @@ package disk_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,7 +82,7 @@ func spoil(fs *memfs.FS, rng *rand.Rand) (string, error) {
 	case 2:
 		return fmt.Sprint(name, " zeroed at ", at), fs.ZeroRange(name, at, 1+rng.Int64N(min(20_000, int64(len(b))-at)))
 	case 3:
-		at = rng.Int64N(4096)
+		at = rng.Int64N(min(4096, int64(len(b))))
 	}
 	return fmt.Sprint(name, " flipped at ", at), fs.FlipBit(name, at, uint(rng.IntN(8)))
 }
@@ -91,16 +93,18 @@ func TestMendRewritten(t *testing.T) {
 	a, rng := newTally(), newRand(1, 33)
 	both := latestByKey(storage.Compressed)
 	both.Compression.BlockBytes = 8 << 10
-	for what, s := range map[string]storage.Strategy{
+	strategies := map[string]storage.Strategy{
 		"zstd":                     {Level: storage.Compressed, Compression: storage.CompressionPolicy{BlockBytes: 8 << 10}},
 		"gzip":                     {Level: storage.Compressed, Compression: storage.CompressionPolicy{Codec: compress.IDGzip, BlockBytes: 16 << 10}},
 		"compacted":                latestByKey(storage.DiskOnly),
 		"compacted and compressed": both,
-	} {
+	}
+	for _, what := range slices.Sorted(maps.Keys(strategies)) {
+		s := strategies[what]
 		x := newRewritten(t, s)
-		for from, backup := range x.copies {
+		for _, from := range slices.Sorted(maps.Keys(x.copies)) {
 			for range sized(t, 4, 25, 200) {
-				a.mendRewritten(t, x, backup, rng, s.Cleanup.LatestByKey, from == "snapshot", what+" from "+from)
+				a.mendRewritten(t, x, x.copies[from], rng, s.Cleanup.LatestByKey, from == "snapshot", what+" from "+from)
 			}
 		}
 	}
