@@ -1,6 +1,7 @@
 package disk_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,17 +30,17 @@ func TestRoomIsLookedForEverySecond(t *testing.T) {
 				t.Fatal("the disk is full, and 8 MiB were taken")
 			}
 			time.Sleep(time.Second)
-			looks := 0
+			var looks atomic.Int64
 			fs.OnOp(func(op vfs.Op) error {
 				if op.Kind == vfs.OpAllocate && op.Name == "reserve" {
-					looks++
+					looks.Add(1)
 				}
 				return nil
 			})
 			time.Sleep(10 * time.Second)
 			fs.OnOp(nil)
-			if looks < 9 || looks > 11 {
-				t.Errorf("checkpoints every %v: looked %d times in 10 s", checkpoints, looks)
+			if n := looks.Load(); n < 9 || n > 11 {
+				t.Errorf("checkpoints every %v: looked %d times in 10 s", checkpoints, n)
 			}
 			f.free(t)
 			time.Sleep(time.Second + time.Millisecond)

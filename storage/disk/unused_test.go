@@ -28,7 +28,7 @@ func unusedSegment(t *testing.T) {
 	st := opened(t, fs, o)
 	topic, err := st.CreateTopic(t.Context(), storage.TopicSpec{Name: "t", Partitions: 2, Strategy: storage.Strategy{Sync: storage.SyncOS}})
 	must(t, err)
-	short, trimmed := true, &atomic.Bool{}
+	var wide, trimmed atomic.Bool
 	fs.OnOp(func(op vfs.Op) error {
 		if op.Kind != vfs.OpWrite || !strings.HasPrefix(op.Name, "seg/") {
 			return nil
@@ -36,9 +36,9 @@ func unusedSegment(t *testing.T) {
 		b, err := fs.Contents(op.Name)
 		switch header := err != nil || len(b) < 4096; {
 		case header:
-		case short && strings.HasPrefix(op.Name, "seg/00000001/"):
+		case !wide.Load() && strings.HasPrefix(op.Name, "seg/00000001/"):
 			return syscall.ENOMEM
-		case !short && strings.HasPrefix(op.Name, "seg/00000000/") && !trimmed.Swap(true):
+		case wide.Load() && strings.HasPrefix(op.Name, "seg/00000000/") && !trimmed.Swap(true):
 			return st.Trim(t.Context(), topic.Partition(1), 5)
 		}
 		return nil
@@ -49,7 +49,7 @@ func unusedSegment(t *testing.T) {
 	}
 	time.Sleep(3 * time.Second) // for a checkpoint, which makes a segment of the second partition and cannot write to it
 	add(t, st, topic.Partition(0), 100)
-	short = false
+	wide.Store(true)
 	time.Sleep(3 * time.Second)
 	if !trimmed.Load() || st.Stats().Checkpoints == 0 {
 		t.Fatal("no checkpoint was made, or nothing was trimmed meanwhile")
