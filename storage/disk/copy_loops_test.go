@@ -149,7 +149,7 @@ func TestCopyFault(t *testing.T) {
 			return known, err
 		},
 	}
-	stride, life := sized(t, 5, 1, 1), uint64(1<<32)
+	stride, life := sized(t, 5, 3, 1), uint64(1<<32)
 	for what, copied := range copies {
 		for _, how := range failures {
 			for k := 1; a.faulty(how, k, fmt.Sprintf("%s, %s, k %d", what, how.name, k), copied); k += stride {

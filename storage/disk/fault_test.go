@@ -204,6 +204,7 @@ func (r *faultRun) hit() vfs.Op {
 type cut struct {
 	armed   atomic.Bool
 	changes atomic.Int64
+	taking  atomic.Bool
 	at      int64
 	mode    memfs.Mode
 	fs      *memfs.FS
@@ -217,11 +218,15 @@ func (f *faults) cutLater(fs *memfs.FS, h *storagetest.History, rng *rand.Rand) 
 	}
 	seed := rng.Uint64()
 	fs.OnOp(func(op vfs.Op) error {
-		if op.Kind.Changes() && c.armed.Load() && c.changes.Add(1) == c.at {
-			mark := h.Mark()
-			c.fs = fs.Clone(c.mode, seed)
-			c.history = h.Fork(mark)
+		if !op.Kind.Changes() || !c.armed.Load() || c.changes.Add(1) < c.at || !c.taking.CompareAndSwap(false, true) {
+			return nil
 		}
+		var image *memfs.FS
+		if known, ok := h.Image(func() { image = fs.Clone(c.mode, seed) }); ok {
+			c.fs, c.history = image, known
+			return nil
+		}
+		c.taking.Store(false) // at the next change
 		return nil
 	})
 	return c

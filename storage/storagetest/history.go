@@ -145,6 +145,26 @@ func (h *History) Mark() int {
 func (h *History) Fork(mark int) *History {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.fork(mark)
+}
+
+// Image calls take, which makes a copy of a store, and returns the history of that. It never waits: ok is false if somebody else is at the history, as
+// a Check is while it reads a store, which may wait for whoever calls Image in the middle of an operation on a file.
+func (h *History) Image(take func()) (f *History, ok bool) {
+	if !h.mu.TryLock() {
+		return nil, false
+	}
+	mark := h.seq
+	h.mu.Unlock()
+	take()
+	if !h.mu.TryLock() {
+		return nil, false
+	}
+	defer h.mu.Unlock()
+	return h.fork(mark), true
+}
+
+func (h *History) fork(mark int) *History {
 	f := &History{seq: h.seq, base: h.base, seen: make(map[place]sighting, len(h.seen)), unseen: maps.Clone(h.unseen)}
 	f.entries = make([]*Attempt, len(h.entries))
 	copies := make([]Attempt, len(h.entries))
