@@ -25,6 +25,7 @@ var imports = map[string][]string{
 	"storage/mem":               {"storage", "storage/internal/core"},
 	"storage/storagetest":       {"storage"},
 	"storage/mutants":           {},
+	"storage/branches":          {},
 	"queue":                     {},
 	"queue/internal/...":        {"queue"},
 	"queue/embedded":            {"queue", "queue/internal/...", "storage", "storage/disk", "storage/mem"},
