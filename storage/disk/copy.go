@@ -164,6 +164,7 @@ func (x *copier) bytes(ctx context.Context, from, to vfs.File, size int64) (at i
 				return at, err
 			}
 			at += int64(n)
+			to.WriteBehind(at)
 			if err := x.pace.passed(ctx, int64(n)); err != nil {
 				return at, err
 			}

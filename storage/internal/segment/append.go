@@ -162,6 +162,9 @@ func (s *Segment) write(p []byte, done func()) error {
 		done()
 	}
 	s.mu.Unlock()
+	if err == nil {
+		h.file.WriteBehind(length + int64(len(p)))
+	}
 	if err != nil {
 		return s.fail(fmt.Errorf("write segment: %w", err))
 	}

@@ -57,6 +57,10 @@ type File interface {
 	// Allocate makes the file size bytes long, if it is shorter, and sees to it that what is added has its place on the disk: writing there
 	// fails for want of space no more. It reads as zeros. Nothing of it is durable before SyncData. After an error the file may have grown.
 	Allocate(size int64) error
+	// WriteBehind tells that the file is written front to back, has been written up to end, and that what lies before it is neither written again nor
+	// likely to be read soon: the system may begin to write that out, and need not keep it in memory. It waits for nothing and promises nothing: only
+	// SyncData makes durable, and what has failed shows there. Called by one goroutine at a time.
+	WriteBehind(end int64)
 	// SyncData makes what was written durable, and the size needed to read it. After an error nothing is known about what was written
 	// since the last success, and a second call must not be trusted (it may succeed and mean nothing).
 	SyncData() error

@@ -59,6 +59,9 @@ func (h *file) Allocate(size int64) error {
 	return h.inner.Allocate(size)
 }
 
+// WriteBehind implements vfs.File.
+func (h *file) WriteBehind(end int64) { h.inner.WriteBehind(end) }
+
 // SyncData implements vfs.File. What a sync that fails here should have written stays where it is, as nothing was asked of the inner file:
 // memfs.FailSync knows worse.
 func (h *file) SyncData() error {

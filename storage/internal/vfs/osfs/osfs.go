@@ -123,7 +123,7 @@ func (f *FS) Open(name string, mode vfs.Mode) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{h}, nil
+	return &file{h: h}, nil
 }
 
 // Create implements vfs.FS.
@@ -138,7 +138,7 @@ func (f *FS) Create(name string) (vfs.File, error) {
 	if err := h.Chmod(fileMode); err != nil { // the umask may have taken bits away
 		return nil, errors.Join(err, h.Close(), f.root.Remove(name))
 	}
-	return &file{h}, nil
+	return &file{h: h}, nil
 }
 
 // Mkdir implements vfs.FS.

@@ -170,6 +170,9 @@ func (h *file) Size() (int64, error) {
 	return h.node.size, nil
 }
 
+// WriteBehind implements vfs.File. All is in memory.
+func (h *file) WriteBehind(int64) {}
+
 // SyncData implements vfs.File. There is nothing to sync.
 func (h *file) SyncData() error {
 	end, err := h.begin(vfs.OpSyncData)

@@ -59,6 +59,32 @@ func testWriteAt(t *testing.T, f vfs.FS) {
 	want(t, "sync again", h.SyncData(), nil)
 }
 
+func testWriteBehind(t *testing.T, f vfs.FS) {
+	const step = 3 << 20
+	h := create(t, f, "a", "")
+	wanted := make([]byte, 10*step)
+	for i := range wanted {
+		wanted[i] = byte(i >> 9)
+	}
+	h.WriteBehind(0)
+	for at := 0; at < len(wanted); at += step {
+		_, err := h.WriteAt(wanted[at:at+step], int64(at))
+		want(t, "write", err, nil)
+		h.WriteBehind(int64(at + step))
+	}
+	h.WriteBehind(step) // further back than before
+	if got := read(t, h); !bytes.Equal(got, wanted) {
+		t.Error("written behind: read something else than was written")
+	}
+	want(t, "sync", h.SyncData(), nil)
+	h.WriteBehind(100 * step) // beyond the end
+	if got := read(t, h); !bytes.Equal(got, wanted) {
+		t.Error("written behind and synced: read something else than was written")
+	}
+	want(t, "close", h.Close(), nil)
+	h.WriteBehind(200 * step)
+}
+
 func testTruncate(t *testing.T, f vfs.FS) {
 	h := create(t, f, "a", "0123456789")
 	want(t, "cut", h.Truncate(4), nil)

@@ -30,6 +30,7 @@ func TestFS(t *testing.T, open func(t *testing.T) vfs.FS) {
 		{"Names", testNames},
 		{"ReadAt", testReadAt},
 		{"WriteAt", testWriteAt},
+		{"WriteBehind", testWriteBehind},
 		{"Truncate", testTruncate},
 		{"Allocate", testAllocate},
 		{"TwoHandles", testTwoHandles},
