@@ -205,18 +205,22 @@ func (h *history) offsetIn(l []*segment.Segment, nanos int64) (int64, bool, erro
 	return 0, false, nil
 }
 
-// Ordinal implements core.Older. Inside a segment offsets count: it ends where they leave a gap.
+// Ordinal implements core.Older. Inside a segment offsets count: it ends where they leave a gap. All of it is as of one moment, since what comes to a new segment
+// behind a gap meanwhile is not below an offset in the gap.
 func (h *history) Ordinal(offset int64) int64 {
-	l := h.list()
-	if g := h.hole(offset); g != nil {
-		return g.Ordinal + min(max(offset-g.First, 0), g.Records)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.reachLocked().records
+	if i := h.find(h.segments, offset); i < len(h.segments) {
+		m := h.segments[i].Meta()
+		n = m.Ordinal + max(0, offset-m.Base)
 	}
-	i := h.find(l, offset)
-	if i == len(l) {
-		return h.reach().records
+	if g := holeFrom(h.gone, offset); g != nil && g.First > offset { // nor are those that are lost behind it
+		n = min(n, g.Ordinal)
+	} else if g != nil {
+		n = g.Ordinal + min(offset-g.First, g.Records)
 	}
-	m := l[i].Meta()
-	return m.Ordinal + max(0, offset-m.Base)
+	return n
 }
 
 // histories is all partitions' histories, by partition.

@@ -21,14 +21,13 @@ func (h *history) holes() []frame.Hole {
 	return h.gone
 }
 
-// hole returns the hole that offset is in, nil if it is in none.
-func (h *history) hole(offset int64) *frame.Hole {
-	g := h.holes()
-	i := sort.Search(len(g), func(i int) bool { return g[i].Next > offset })
-	if i == len(g) || g[i].First > offset {
+// holeFrom returns the first hole that has offsets from from on, nil if there is none.
+func holeFrom(holes []frame.Hole, from int64) *frame.Hole {
+	i := sort.Search(len(holes), func(i int) bool { return holes[i].Next > from })
+	if i == len(holes) {
 		return nil
 	}
-	return &g[i]
+	return &holes[i]
 }
 
 // passHoles moves from behind the holes that readers skip, and returns where the next one begins that they do not. If from
