@@ -31,8 +31,13 @@ type room struct {
 // later tells that err says that something is short, and that the same can be tried again.
 func later(err error) bool { return vfs.NoSpace(err) || vfs.Exhausted(err) }
 
-// noSpace is the error of an entry that there is no space for.
-func noSpace(cause error) error { return errors.Join(storage.ErrNoSpace, storage.ErrFull, cause) }
+// noSpace is the error of an entry that there is no space for, or nothing else that it takes to have a file made for it.
+func noSpace(cause error) error {
+	if !vfs.NoSpace(cause) && vfs.Exhausted(cause) {
+		return errors.Join(storage.ErrFull, cause)
+	}
+	return errors.Join(storage.ErrNoSpace, storage.ErrFull, cause)
+}
 
 // short adds storage.ErrNoSpace to an error that means it.
 func short(err error) error {
