@@ -14,6 +14,8 @@ import (
 var imports = map[string][]string{
 	"compress":                  {},
 	"compress/compresstest":     {"compress"},
+	"retry":                     {},
+	"retry/breaker":             {"retry"},
 	"storage":                   {"compress"},
 	"storage/internal/vfs":      {},
 	"storage/internal/vfs/...":  {"storage/internal/vfs"},

@@ -32,6 +32,9 @@ var spec = map[string]string{
 	"MessageAck":        "queue.Settlement",
 	"in-memory backend": "queue/embedded.InMemory",
 	"Algorithms":        "compress.Set",
+	"RetryConfig":       "retry.Policy",
+	"RetryProcessor":    "retry.Runner",
+	"ProcessWithRetry":  "retry.Do",
 }
 
 func TestSpecNames(t *testing.T) {
