@@ -139,7 +139,7 @@ func statsWaiting(s *stage) {
 	}
 	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 1}
 	s.consume(g, FailFirst(1, errAgain, finish))
-	s.wantBusy("g", "retry") // 30 ms after the first failure, of the 100 that it waits
+	s.wantBusy("g", "retry") // each of the three waits 100 ms after its failure
 	if _, g, ok := s.figures(); ok && g.Ready+g.InFlight+g.Waiting != 3 {
 		s.Errorf("%+v: of three messages", g)
 	}

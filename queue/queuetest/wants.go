@@ -50,20 +50,29 @@ func (s *stage) wantSame(what string, got, want queue.Message) {
 	}
 }
 
-// wantBusy wants WaitIdle to say that a group is not idle, with these words.
+// wantBusy wants WaitIdle to say that a group is not idle, before long with these words.
 func (s *stage) wantBusy(group string, words ...string) {
 	s.Helper()
-	patience := 30 * time.Millisecond // whatever it is, the reason is the same
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
-	defer cancel()
-	err := s.broker.WaitIdle(ctx, group)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		s.Errorf("WaitIdle: %v, want the end of its time", err)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			s.Errorf("WaitIdle: %q, want a reason with %q", err, w)
+	for end := s.within(); ; {
+		err := s.notIdle(group)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			s.Errorf("WaitIdle: %v, want the end of its time", err)
+			return
+		}
+		missing := func(w string) bool { return !strings.Contains(err.Error(), w) }
+		if !slices.ContainsFunc(words, missing) {
+			return
+		}
+		if end.Err() != nil {
+			s.Errorf("WaitIdle: %q, want a reason with %q", err, words)
+			return
 		}
 	}
+}
+
+// notIdle returns what WaitIdle returns after a little patience.
+func (s *stage) notIdle(group string) error {
+	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Millisecond)
+	defer cancel()
+	return s.broker.WaitIdle(ctx, group)
 }
