@@ -11,6 +11,10 @@ import (
 // spec says which package and type serves each name of the architecture document that the library was commissioned from, as far
 // as it is built. A reader who knows the document finds each one here.
 var spec = map[string]string{
+	"DeduplicationManager": "dedup.Filter",
+	"IdempotentConsumer":   "dedup.Idempotent",
+	"IdempotencyStorage":   "dedup.Store",
+
 	"Message":           "queue.Message",
 	"Topic":             "queue.TopicConfig",
 	"Partition":         "queue.Pin",

@@ -1,4 +1,4 @@
-// Command mutants breaks the storage engine on purpose, one line that matters at a time, and runs the test that must notice. Run it from the
+// Command mutants breaks the storage engine, and package dedup, on purpose, one line that matters at a time, and runs the test that must notice. Run it from the
 // root of the module:
 //
 //	go run ./storage/mutants [NAME...]
@@ -67,9 +67,9 @@ func run(names []string) error {
 	return nil
 }
 
-// copyTree copies what the storage packages and their tests need.
+// copyTree copies what the packages that are broken and their tests need.
 func copyTree(dir string) error {
-	for _, name := range []string{"storage", "compress"} {
+	for _, name := range []string{"storage", "compress", "dedup"} {
 		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(name)); err != nil {
 			return err
 		}
