@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/leatmq/leat/storage"
@@ -43,6 +44,7 @@ type batch struct {
 	after uint32  // offsets left out at its end
 	value int     // bytes of each record's value
 	later int64   // nanoseconds after the one before
+	noise int     // bytes of each value that nothing compresses
 }
 
 // make adds a frame to the log and returns its bytes.
@@ -63,7 +65,11 @@ func (l *log) make(b batch) []byte {
 			body = append(body, 0)
 		}
 		body = binary.AppendUvarint(body, uint64(b.value))
-		body = append(body, bytes.Repeat([]byte{byte(at)}, b.value)...)
+		value := bytes.Repeat([]byte{byte(at)}, b.value)
+		for i, rng := 0, rand.New(rand.NewPCG(uint64(at), 1)); i < b.noise; i++ {
+			value[i] = byte(rng.Uint32())
+		}
+		body = append(body, value...)
 		at++
 	}
 	f.Span = uint32(at-f.Base) + b.after

@@ -132,6 +132,9 @@ func (d *Dir) drop(h *handle) error {
 	}
 	d.mu.Lock()
 	h.users--
+	if d.closed { // Close may wait for this use
+		d.idle.Broadcast()
+	}
 	if h.users > 0 || h.segment.unsynced() {
 		d.mu.Unlock()
 		return syncErr

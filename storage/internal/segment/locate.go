@@ -98,10 +98,7 @@ func (s *Segment) offsetInBlock(h *handle, f *walked, t int64, m *Meta) (int64, 
 		return 0, false, err
 	}
 	for {
-		inner, err := frame.Parse(frames, s.dir.id.Seed)
-		if err != nil {
-			return 0, false, err // cannot be: it was checked when the block was expanded
-		}
+		inner := frame.Checked(frames)
 		if inner.Time >= t {
 			return inner.Base, true, nil
 		}

@@ -169,10 +169,7 @@ func (s *Segment) Scan(ctx context.Context, pace func(context.Context, int) erro
 			}
 		}
 		for len(frames) > 0 {
-			h, err := frame.Parse(frames, s.dir.id.Seed)
-			if err != nil {
-				return err // cannot be: Read checked it
-			}
+			h := frame.Checked(frames)
 			if h.Kind == frame.Batch {
 				if err := each(&h, frames[:h.Size()]); err != nil {
 					return err
@@ -204,17 +201,13 @@ func (w *rewriting) take(ctx context.Context, h *frame.Header, raw []byte) error
 	}
 	clear(raw[frame.HeaderSize+int(h.BodyLen):]) // no sum covers it
 	w.told.add(w.out.dir.id.Seed, h, raw)
-	if err := w.add(h, raw); err != nil {
-		return err
-	}
+	w.add(h, raw)
 	return w.flush(ctx, scanBytes)
 }
 
 // end writes what was taken and is not written yet.
 func (w *rewriting) end(ctx context.Context) error {
-	if err := w.closeBlock(); err != nil {
-		return err
-	}
+	w.closeBlock()
 	return w.flush(ctx, 1)
 }
 
@@ -261,15 +254,13 @@ func (w *rewriting) edit(h *frame.Header, kept []storage.Record) (*frame.Header,
 }
 
 // add adds a frame to the block, or to what is to be written.
-func (w *rewriting) add(h *frame.Header, raw []byte) error {
+func (w *rewriting) add(h *frame.Header, raw []byte) {
 	if w.codec == nil {
 		w.ready = append(w.ready, raw...)
-		return nil
+		return
 	}
 	if len(w.block)+len(raw) > w.BlockBytes || h.Next()-w.header.Base >= 1<<32 {
-		if err := w.closeBlock(); err != nil {
-			return err
-		}
+		w.closeBlock()
 	}
 	if len(w.block) == 0 {
 		w.header = frame.Header{Kind: frame.Block, Flags: frame.End, Codec: w.Codec, Base: h.Base, Partition: h.Partition}
@@ -277,31 +268,26 @@ func (w *rewriting) add(h *frame.Header, raw []byte) error {
 	w.block = append(w.block, raw...)
 	w.header.Span, w.header.Count = uint32(h.Next()-w.header.Base), w.header.Count+h.Count
 	w.header.Time, w.header.LSN = h.Time, h.LSN
-	return nil
 }
 
-// closeBlock compresses the block, if there is one. If that does not make it clearly smaller, its frames stay as they are.
-func (w *rewriting) closeBlock() error {
+// closeBlock compresses the block, if there is one. If it cannot be, or that does not make it clearly smaller, its frames stay as they are.
+func (w *rewriting) closeBlock() {
 	if len(w.block) == 0 {
-		return nil
+		return
 	}
 	start := len(w.ready)
 	p, err := frame.AppendBlock(append(w.ready, make([]byte, frame.HeaderSize)...), w.codec, w.block)
-	if err != nil {
-		return err
-	}
 	body := p[start+frame.HeaderSize:]
-	if len(body) > len(w.block)/16*15 || len(body) > frame.MaxBody {
+	if err != nil || len(body) > len(w.block)/16*15 || len(body) > frame.MaxBody {
 		w.ready = append(p[:start], w.block...)
 		w.block = w.block[:0]
-		return nil
+		return
 	}
 	seed := w.out.dir.id.Seed
 	w.header.BodyLen, w.header.BodySum = uint32(len(body)), seed.Sum(body)
 	p = append(p, make([]byte, w.header.Size()-frame.HeaderSize-len(body))...)
 	w.header.Put(p[start:], seed)
 	w.ready, w.block = p, w.block[:0]
-	return nil
 }
 
 // flush writes what is ready, if that is so many bytes.
