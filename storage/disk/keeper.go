@@ -176,6 +176,7 @@ func (k *keeper) begin() error {
 	asks := k.takeAsks()
 	c, dirty, err := k.captureFor(asks)
 	if err != nil || c == nil {
+		k.wanted.Store(true) // again, by who waits for it without having asked for this one
 		k.answer(asks, nil, k.why(err))
 		k.busy <- struct{}{}
 		return err
@@ -186,6 +187,7 @@ func (k *keeper) begin() error {
 		case later(err):
 			k.unmade = dirty
 			k.pinch.Store(&err)
+			k.wanted.Store(true)
 		case err != nil:
 			k.err = err
 			k.core.Stop(err)
