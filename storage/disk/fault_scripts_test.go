@@ -53,6 +53,7 @@ var faultScripts = []faultScript{
 	{name: "removing", seeds: 1, long: 3, play: playRemoving},
 	{name: "rewriting", seeds: 1, long: 12, play: playRewriting},
 	{name: "many partitions", seeds: 1, long: 6, play: playMany},
+	{name: "refusing", seeds: 1, long: 4, play: playRefusing, whole: refusedAreNotThere},
 	{name: "filling", seeds: 1, long: 3, play: playFilling},
 	{name: "recovering", seeds: 1, long: 3, start: startKilled, play: playRecovering},
 	{name: "reading", seeds: 1, long: 3, start: startStopped, play: playReading},
