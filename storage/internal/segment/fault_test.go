@@ -112,6 +112,7 @@ func (c *faultCall) err() error {
 func (c *faultCall) close(vfs.Op) {
 	dir, nothing := c.dir, c.dir.Open(partition, segment.Meta{})
 	c.closed = make(chan struct{})
+	c.fs.OnOp(nil) // what the other goroutine does is not counted
 	go func() {
 		defer close(c.closed)
 		dir.Close()
