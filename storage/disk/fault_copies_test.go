@@ -32,7 +32,7 @@ func playSnapshot(r *faultRun) error {
 		if err := run(st, r.h, r.seed, 15); err != nil {
 			return err
 		}
-		_, err := st.SnapshotFS(context.Background(), r.to, disk.SnapshotOptions{})
+		_, err := st.SnapshotFS(r.ctx, r.to, disk.SnapshotOptions{})
 		if err != nil {
 			r.typed(err, "snapshot")
 		}
@@ -46,7 +46,7 @@ func playSnapshot(r *faultRun) error {
 }
 
 func playRestoring(r *faultRun) error {
-	_, err := disk.RestoreFS(context.Background(), r.fs, r.to, disk.RestoreOptions{})
+	_, err := disk.RestoreFS(r.ctx, r.fs, r.to, disk.RestoreOptions{})
 	if err != nil {
 		r.typed(err, "restore")
 	}

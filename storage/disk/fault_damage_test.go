@@ -45,11 +45,11 @@ func playHoles(r *faultRun) error {
 	if err != nil {
 		return err
 	}
-	if _, err := st.Verify(context.Background(), disk.VerifyOptions{}); err != nil {
+	if _, err := st.Verify(r.ctx, disk.VerifyOptions{}); err != nil {
 		r.typed(err, "verify")
 	}
 	for _, d := range st.Damaged()[:1] {
-		if err := st.Skip(context.Background(), d.Partition, d.First, d.Next); err != nil {
+		if err := st.Skip(r.ctx, d.Partition, d.First, d.Next); err != nil {
 			r.typed(err, "skip")
 		}
 	}
@@ -135,7 +135,7 @@ func playMending(r *faultRun) error {
 		return err
 	}
 	<-scrubbed // there is damage, or it could not be looked for
-	ctx := context.Background()
+	ctx := r.ctx
 	var damage *storage.DamageError
 	p := slices.Min(slices.Collect(maps.Keys(r.start.want)))
 	_, holes, err := around(st, p)
@@ -180,7 +180,17 @@ func mendsAgain(r *faultRun, fs *memfs.FS, where string) {
 // startRuined is a store whose journal is ruined in the middle.
 func startRuined(t *testing.T, seed uint64) *faultStart {
 	t.Helper()
-	s := &faultStart{fs: ruinedStore(t, seed), h: storagetest.NewHistory()}
+	return startSalvage(t, ruinedStore(t, seed))
+}
+
+// startResumed is one that was resumed several times, and whose journal is ruined in several places.
+func startResumed(t *testing.T, seed uint64) *faultStart {
+	return startSalvage(t, resumedStore(t, seed))
+}
+
+func startSalvage(t *testing.T, fs *memfs.FS) *faultStart {
+	t.Helper()
+	s := &faultStart{fs: fs, h: storagetest.NewHistory()}
 	whole := s.fs.Clone(memfs.Everything, 1)
 	if r, err := salvage(whole); err != nil || !r.Damaged {
 		t.Fatal(r, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,9 +21,11 @@ import (
 // faultScript is what is done while an operation fails.
 type faultScript struct {
 	name  string
-	seeds int // that are tried at ci
-	sides int // 2: the store is in one directory, and a copy of it is made in another
-	long  int // so many times fewer operations are tried, but at full
+	seeds int  // that are tried at ci
+	sides int  // 2: the store is in one directory, and a copy of it is made in another
+	long  int  // so many times fewer operations are tried, but at full
+	ends  bool // it does what takes a context, which ends at the k-th operation in other runs
+	reads bool // its reads are tried one by one, too
 	// start makes what the script starts with; nil: an empty directory.
 	start func(t *testing.T, seed uint64) *faultStart
 	// play returns the error of an open that is refused.
@@ -37,8 +40,21 @@ type faultStart struct {
 	h      *storagetest.History
 	want   map[storage.PartitionID][]storage.Record
 	backup *memfs.FS
-	after  []string // what a salvage leaves
+	after  []string // what a salvage leaves, or a Rebuild
+	damage []string // that a Rebuild reports
 	lost   int64    // records, that damage has taken
+}
+
+// failures are those that the script is tried with.
+func (s *faultScript) failures() []failure {
+	all := slices.Clone(failures)
+	if s.ends {
+		all = append(all, contextEnds)
+	}
+	if s.reads {
+		all = append(all, readFails)
+	}
+	return all
 }
 
 func (s *faultScript) begin(t *testing.T, seed uint64) *faultStart {
@@ -57,11 +73,13 @@ var faultScripts = []faultScript{
 	{name: "filling", seeds: 1, long: 3, play: playFilling},
 	{name: "recovering", seeds: 1, long: 3, start: startKilled, play: playRecovering},
 	{name: "reading", seeds: 1, long: 3, start: startStopped, play: playReading},
-	{name: "holes", seeds: 1, long: 3, start: startHoles, play: playHoles, whole: holesAreTheSame},
-	{name: "mending", seeds: 1, sides: 2, long: 8, start: startHarmed, play: playMending, whole: mendsAgain},
-	{name: "salvaging", seeds: 1, long: 4, start: startRuined, play: playSalvaging, whole: salvagesTheSame},
-	{name: "snapshot", seeds: 1, sides: 2, long: 4, start: startApart, play: playSnapshot},
-	{name: "restoring", seeds: 1, sides: 2, long: 3, start: startApart, play: playRestoring},
+	{name: "holes", seeds: 1, long: 3, ends: true, reads: true, start: startHoles, play: playHoles, whole: holesAreTheSame},
+	{name: "mending", seeds: 1, sides: 2, long: 8, ends: true, start: startHarmed, play: playMending, whole: mendsAgain},
+	{name: "salvaging", seeds: 1, long: 4, reads: true, start: startRuined, play: playSalvaging, whole: salvagesTheSame},
+	{name: "salvaging what was resumed", seeds: 2, long: 8, reads: true, start: startResumed, play: playSalvaging, whole: salvagesTheSame},
+	{name: "snapshot", seeds: 1, sides: 2, long: 4, ends: true, start: startApart, play: playSnapshot},
+	{name: "restoring", seeds: 1, sides: 2, long: 3, ends: true, start: startApart, play: playRestoring},
+	{name: "rebuilding", seeds: 3, sides: 2, long: 10, ends: true, reads: true, start: startNoCheckpoint, play: playRebuilding, whole: rebuildsTheSame},
 	{name: "following", seeds: 1, sides: 2, long: 4, start: startApart, play: playFollowing},
 }
 

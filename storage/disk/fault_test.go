@@ -1,6 +1,7 @@
 package disk_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -20,6 +21,8 @@ type failure struct {
 	fault errfs.Fault
 	sync  memfs.SyncFailure // for the sync models: what becomes of the data
 	full  bool              // from then on there is no space: nothing fails that needs none
+	ends  bool              // the script's context ends then: nothing fails but what it is given to
+	every bool              // the operations that it counts are so few that most are tried
 }
 
 // err is what the operations fail with.
@@ -27,6 +30,8 @@ func (f *failure) err() error {
 	switch {
 	case f.full:
 		return syscall.ENOSPC
+	case f.ends:
+		return context.Canceled
 	case f.fault.Err == nil:
 		return syscall.EIO
 	}
@@ -57,6 +62,12 @@ var failures = []failure{
 	{name: "sync fails once", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpSyncData}}, sync: memfs.StaysDirty},
 }
 
+// These are tried on scripts that ask for them.
+var (
+	contextEnds = failure{name: "the context ends", ends: true}
+	readFails   = failure{name: "a read fails once", fault: errfs.Fault{Kinds: []vfs.Kind{vfs.OpRead}, Err: syscall.EIO}, every: true}
+)
+
 // TestFault has the k-th operation of a script fail, for every k until none is left to fail, once and for ever, and looks at the
 // store before and after it is opened again, with and without a loss of power in between (M6, M7).
 func TestFault(t *testing.T) {
@@ -68,7 +79,7 @@ func TestFault(t *testing.T) {
 			for seed := range uint64(sized(t, 1, s.seeds, 2*s.seeds)) {
 				scripts++
 				start := s.begin(t, seed)
-				for _, how := range failures {
+				for _, how := range s.failures() {
 					t.Run(fmt.Sprintf("%s, %s, seed %d", s.name, how.name, seed), func(t *testing.T) {
 						t.Parallel()
 						for side := range max(1, s.sides) {
@@ -82,7 +93,7 @@ func TestFault(t *testing.T) {
 	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown, %d stores full; %d copies good all the same, %d not",
 		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"), f.get("full"), f.get("good"), f.get("no copy"))
 	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "full", "spills", "checkpoints",
-		"rewritten", "removed", "trimmed", "good", "no copy", "salvaged again", "mended again", "refused")
+		"rewritten", "removed", "trimmed", "good", "no copy", "salvaged again", "mended again", "rebuilt", "rebuilt again", "refused")
 }
 
 type faults struct{ *tally }
@@ -99,16 +110,18 @@ type faultRun struct {
 	k      int
 	where  string
 
+	ctx   context.Context // of what the script does beside appending
 	inner *memfs.FS
 	h     *storagetest.History
 	fs    *errfs.FS // the store's directory
 	to    *errfs.FS // of scripts with two sides: that of a copy
+	lossy bool      // a rebuild took bytes that could not be read for damage
 }
 
 func (f *faults) every(r faultRun) {
 	long := max(1, r.script.long)
 	stride := sized(r.t, 24*long-12, 2*long, 1)
-	if r.how.sync != 0 { // these are few, and each counts
+	if r.how.sync != 0 || r.how.every { // these are few, and each counts
 		stride = sized(r.t, 6*long-3, max(1, long/2), 1)
 	}
 	rng := newRand(r.seed, 5)
@@ -129,7 +142,15 @@ func (r *faultRun) run() bool {
 		r.inner, r.h = s.fs.Clone(memfs.Everything, 1), s.h.Fork(s.h.Mark())
 	}
 	soon := r.cutLater(r.inner, r.h, newRand(r.seed, uint64(r.k)))
-	r.arm(func() { soon.armed.Store(true) })
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	r.ctx = ctx
+	r.arm(func() {
+		soon.armed.Store(true)
+		if r.how.ends {
+			end()
+		}
+	})
 	if err := r.script.play(r); err != nil {
 		r.count("refused opens", 1)
 		r.typed(err, "open")

@@ -115,10 +115,8 @@ func (b *rebuilder) look(ctx context.Context, c *candidate) (err error) {
 			}
 			records, end, last = records+int64(p.Header.Count), p.Next, p.Header.Time
 			c.meta.LastLSN = p.Header.LSN
-		case p.Next < math.MaxInt64:
-			c.lost = append(c.lost, &storage.DamageError{
-				File: c.Name, Partition: c.Partition, First: p.First, Next: p.Next, Reason: "damaged, and no checkpoint is whole",
-			})
+		case p.Next < math.MaxInt64 || p.Unread:
+			c.lose(&p)
 		}
 		return ctx.Err()
 	})
@@ -127,6 +125,20 @@ func (b *rebuilder) look(ctx context.Context, c *candidate) (err error) {
 	}
 	c.judge(footed, records, end, last)
 	return nil
+}
+
+// lose notes that offsets of the file are lost. It returns nil if that is known.
+func (c *candidate) lose(p *segment.Piece) *storage.DamageError {
+	d := *p.Damage
+	d.Reason += ", and no checkpoint is whole"
+	if d.Next == math.MaxInt64 { // how many they are is not known
+		d.Next = d.First
+	}
+	if slices.ContainsFunc(c.lost, func(l *storage.DamageError) bool { return l.First == d.First && l.Next == d.Next && l.From == d.From }) {
+		return nil
+	}
+	c.lost = append(c.lost, &d)
+	return &d
 }
 
 // judge says what the file is good for, of which so many records were read, up to the offset end and the time last.
@@ -258,6 +270,11 @@ func (w *weave) gaps(ctx context.Context, rest []*candidate, next int64) error {
 func (w *weave) gather(ctx context.Context, c *candidate, next int64) error {
 	r := &refill{x: &w.refill, id: w.id, part: w.part}
 	err := w.source.Open(w.id, w.described(c)).Pieces(func(p segment.Piece) error {
+		if p.Unread { // it may have been read when the file was looked at
+			if d := c.lose(&p); d != nil {
+				w.report.Damage = append(w.report.Damage, d)
+			}
+		}
 		if p.Raw == nil || p.First < w.at || p.Next > next {
 			return ctx.Err()
 		}

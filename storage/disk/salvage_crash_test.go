@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/internal/vfs"
 	"github.com/leatmq/leat/storage/internal/vfs/memfs"
 )
@@ -15,9 +18,19 @@ import (
 // TestSalvageCrash cuts the power, in every way, at every operation of a salvage that changes the disk: what is left opens with what the salvage keeps, or
 // is refused, and another salvage keeps the same.
 func TestSalvageCrash(t *testing.T) {
+	crashSalvages(t, "crashed salvage", ruinedStore)
+}
+
+// TestSalvageResumedCrash does the same to stores that were killed and resumed several times, so that the journal has several epochs, and then ruined in several places.
+func TestSalvageResumedCrash(t *testing.T) {
+	crashSalvages(t, "crashed salvage of what was resumed", resumedStore)
+}
+
+func crashSalvages(t *testing.T, name string, ruined func(t *testing.T, seed uint64) *memfs.FS) {
+	t.Helper()
 	a := newTally()
 	for script := range sized(t, 3, 8, 30) {
-		damaged := ruinedStore(t, uint64(script))
+		damaged := ruined(t, uint64(script))
 		whole := damaged.Clone(memfs.SyncedOnly, 1)
 		if r, err := salvage(whole); err != nil || !r.Damaged {
 			t.Fatal(r, err)
@@ -49,7 +62,7 @@ func TestSalvageCrash(t *testing.T) {
 			}
 		}
 	}
-	a.end(t, "crashed salvage", fmt.Sprintf("%d crash points, %d salvaged again", a.get("points"), a.get("again")), "points", "again")
+	a.end(t, name, fmt.Sprintf("%d crash points, %d salvaged again", a.get("points"), a.get("again")), "points", "again")
 }
 
 // ruinedStore returns a store with segments and a journal behind its checkpoint, killed, whose journal is ruined in the middle.
@@ -67,23 +80,57 @@ func ruinedStore(t *testing.T, seed uint64) *memfs.FS {
 		}
 		im := fs.Clone(memfs.Everything, 1)
 		st.Close(context.Background())
-		for range 50 {
-			ruined := im.Clone(memfs.Everything, 1)
-			name := fmt.Sprintf("journal/%02d", rng.IntN(2))
-			if err := ruined.ZeroRange(name, 4096+rng.Int64N(50<<10), 1+rng.Int64N(4000)); err != nil {
-				t.Fatal(err)
-			}
-			ruined = ruined.Clone(memfs.SyncedOnly, 1)
-			st, err := open(ruined.Clone(memfs.Everything, 1))
-			var refused *storage.JournalError
-			if errors.As(err, &refused) {
-				return ruined
-			}
-			if err == nil {
-				st.Close(context.Background())
-			}
+		if ruined := ruinJournal(t, im, rng, 1); ruined != nil {
+			return ruined
 		}
 	}
+}
+
+// resumedStore returns a store that was killed and resumed several times, and killed again; its journal is ruined in several places.
+func resumedStore(t *testing.T, seed uint64) *memfs.FS {
+	t.Helper()
+	rng, o := newRand(seed, 22), tiny()
+	for try := uint64(0); ; try++ {
+		fs, h := closed(t, 300+seed)
+		for life := range uint64(4) {
+			st, err := disk.OpenFS(fs, o)
+			must(t, err)
+			must(t, run(st, h, 900+seed+100*try+10*life, 20))
+			killed := fs.Clone(memfs.Everything, 1)
+			st.Close(context.Background())
+			fs = killed
+		}
+		if ruined := ruinJournal(t, fs, rng, 3); ruined != nil {
+			return ruined
+		}
+	}
+}
+
+// ruinJournal zeroes so many ranges of the journal, so that an open is refused; it returns nil if it comes upon none of which this is true.
+func ruinJournal(t *testing.T, fs *memfs.FS, rng *rand.Rand, ranges int) *memfs.FS {
+	t.Helper()
+	var names []string
+	for _, name := range fs.Files() {
+		if strings.HasPrefix(name, "journal/") {
+			names = append(names, name)
+		}
+	}
+	for range 50 {
+		ruined := fs.Clone(memfs.Everything, 1)
+		for range ranges {
+			must(t, ruined.ZeroRange(names[rng.IntN(len(names))], 4096+rng.Int64N(50<<10), 1+rng.Int64N(4000)))
+		}
+		ruined = ruined.Clone(memfs.SyncedOnly, 1)
+		st, err := open(ruined.Clone(memfs.Everything, 1))
+		var refused *storage.JournalError
+		if errors.As(err, &refused) {
+			return ruined
+		}
+		if err == nil {
+			st.Close(context.Background())
+		}
+	}
+	return nil
 }
 
 // salvageImages runs a salvage and returns what a crash at each of its changes leaves.
@@ -112,7 +159,7 @@ func salvageImages(t *testing.T, damaged *memfs.FS, seed uint64) (images []image
 }
 
 // after reads all of a store, around its holes.
-func after(t *testing.T, fs *memfs.FS) (all []string) {
+func after(t *testing.T, fs vfs.FS) (all []string) {
 	t.Helper()
 	st, err := open(fs)
 	if err != nil {

@@ -88,7 +88,7 @@ type Found struct {
 const Unknown = -1
 
 // Scan lists every segment file whose name and header block are of this store, and the names of everything else that lies where segments
-// lie, unreadable files included.
+// lie, files that the medium does not give back included.
 func (d *Dir) Scan() (found []Found, foreign []string, err error) {
 	partitions, err := d.fs.List("seg")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -123,7 +123,7 @@ func (d *Dir) Scan() (found []Found, foreign []string, err error) {
 	return found, foreign, nil
 }
 
-// examine tells whether a file in the directory of p is a segment of p. A file whose header block cannot be read is not: nothing proves whose it is.
+// examine tells whether a file in the directory of p is a segment of p. A file whose header block the medium does not give back is not: nothing proves whose it is.
 func (d *Dir) examine(p storage.PartitionID, info vfs.Info) (Found, bool, error) {
 	file, ok := parseHex(info.Name, 16)
 	if !ok || !info.Regular {
@@ -138,8 +138,8 @@ func (d *Dir) examine(p storage.PartitionID, info vfs.Info) (Found, bool, error)
 	if err := f.Close(); err != nil {
 		return Found{}, false, fmt.Errorf("close segment: %w", err)
 	}
-	if readErr != nil {
-		return Found{}, false, nil
+	if readErr != nil && !unreadable(readErr) {
+		return Found{}, false, fmt.Errorf("read segment %s: %w", name, readErr)
 	}
 	h, err := parseHeader(block, d.id)
 	if err != nil || h.file != file || h.partition != p {

@@ -1,12 +1,17 @@
 package segment
 
-import "github.com/leatmq/leat/storage/internal/frame"
+import (
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
+)
 
 // Piece is a batch of a segment that is whole, or offsets that are lost.
 type Piece struct {
 	Header      frame.Header
-	Raw         []byte // the frame, valid until the next Piece; nil if the offsets are lost
-	First, Next int64  // the offsets
+	Raw         []byte               // the frame, valid until the next Piece; nil if the offsets are lost
+	First, Next int64                // the offsets
+	Damage      *storage.DamageError // that took them
+	Unread      bool                 // the medium did not give bytes of them back
 }
 
 // Pieces reads the segment as Verify does, and calls each with what it comes to, in the order of offsets: batches, those of blocks as they were before they were

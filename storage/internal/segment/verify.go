@@ -53,6 +53,7 @@ type verifier struct {
 	window   window
 	expanded []byte // a block
 	each     func(Piece) error
+	unread   bool // bytes of what is lost were not given back
 }
 
 func (v *verifier) run() error {
@@ -84,10 +85,12 @@ func (v *verifier) found(err error) error {
 		return err
 	}
 	v.Damage = append(v.Damage, damage)
+	unread := v.unread
+	v.unread = false
 	if v.each == nil || damage.First == damage.Next || damage.To == blockSize && damage.From == 0 { // behind a bad header block, frames may be whole
 		return nil
 	}
-	return v.each(Piece{First: damage.First, Next: damage.Next})
+	return v.each(Piece{First: damage.First, Next: damage.Next, Damage: damage, Unread: unread})
 }
 
 func (v *verifier) all() error {
@@ -234,7 +237,7 @@ func (v *verifier) lost(reason string) error {
 	if err != nil && !unreadable(err) {
 		return err
 	}
-	v.at = to
+	v.at, v.unread = to, err != nil
 	return v.found(v.segment.damage(from, to, reason))
 }
 
@@ -248,7 +251,7 @@ func (v *verifier) ended(err error) error {
 		v.at = place{v.meta.Next, v.meta.Length}
 		return v.found(v.segment.ended(from, &v.meta, min(v.size, v.window.reached())))
 	}
-	v.at = v.known(from.pos)
+	v.at, v.unread = v.known(from.pos), true
 	return v.found(v.segment.damage(from, v.at, err.Error()))
 }
 
