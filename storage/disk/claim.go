@@ -89,9 +89,6 @@ func (st *Store) clear(name, magic string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if errors.Is(err, vfs.ErrNotRegular) {
-		return st.displace(name)
-	}
 	if err != nil {
 		return fmt.Errorf("storage: %s: %w", name, err)
 	}

@@ -20,7 +20,7 @@ import (
 func startHoles(t *testing.T, seed uint64) *faultStart {
 	t.Helper()
 	fs, h, lastGroup := journalOnly(t, storage.SyncAlways, 60)
-	s := &faultStart{fs: fs, h: h, want: right(everything(fs.Clone(memfs.Everything, 1)))}
+	s := &faultStart{fs: fs, h: h, before: fs.Clone(memfs.Everything, 1), want: right(everything(fs.Clone(memfs.Everything, 1)))}
 	content, err := fs.Contents("journal/00")
 	must(t, err)
 	batches := uint64(0)
@@ -109,13 +109,18 @@ func move(t *testing.T, from, to *memfs.FS, dir string) {
 	for _, name := range from.Files() {
 		b, err := from.Contents(name)
 		must(t, err)
-		for at, r := range dir + name {
-			if r == '/' {
-				must(t, to.Mkdir((dir + name)[:at]))
-				must(t, to.SyncDir(path.Dir((dir + name)[:at])))
-			}
-		}
+		makeParents(t, to, dir+name)
 		must(t, to.SetContents(dir+name, b))
+	}
+}
+
+func makeParents(t *testing.T, fs *memfs.FS, name string) {
+	t.Helper()
+	for at, r := range name {
+		if r == '/' {
+			must(t, fs.Mkdir(name[:at]))
+			must(t, fs.SyncDir(path.Dir(name[:at])))
+		}
 	}
 }
 

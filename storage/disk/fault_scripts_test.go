@@ -40,9 +40,10 @@ type faultStart struct {
 	h      *storagetest.History
 	want   map[storage.PartitionID][]storage.Record
 	backup *memfs.FS
-	after  []string // what a salvage leaves, or a Rebuild
-	damage []string // that a Rebuild reports
-	lost   int64    // records, that damage has taken
+	after  []string  // what a salvage leaves, or a Rebuild
+	before *memfs.FS // the same, whole
+	damage []string  // that a Rebuild reports
+	lost   int64     // records, that damage has taken
 }
 
 // failures are those that the script is tried with.
@@ -79,7 +80,18 @@ var faultScripts = []faultScript{
 	{name: "salvaging what was resumed", seeds: 2, long: 8, reads: true, start: startResumed, play: playSalvaging, whole: salvagesTheSame},
 	{name: "snapshot", seeds: 1, sides: 2, long: 4, ends: true, start: startApart, play: playSnapshot},
 	{name: "restoring", seeds: 1, sides: 2, long: 3, ends: true, start: startApart, play: playRestoring},
-	{name: "rebuilding", seeds: 3, sides: 2, long: 10, ends: true, reads: true, start: startNoCheckpoint, play: playRebuilding, whole: rebuildsTheSame},
+	{name: "rebuilding", seeds: 3, sides: 2, long: 12, ends: true, reads: true, start: startNoCheckpoint, play: playRebuilding, whole: rebuildsTheSame},
+	{name: "restoring again", seeds: 1, sides: 2, long: 2, ends: true, start: startRestored, play: playRestoring},
+	{name: "salvaging again", seeds: 1, long: 8, reads: true, start: startSalvaged, play: playSalvaging, whole: salvagesTheSame},
+	{name: "verifying", seeds: 4, long: 20, ends: true, reads: true, play: playVerifying, whole: opensOrIsSalvaged},
+	{name: "reading what is damaged", seeds: 3, long: 2, ends: true, reads: true, start: startDamaged, play: playReadingDamaged, whole: isUnchanged},
+	{name: "forged frames", seeds: 12, long: 20, start: startForged, play: playForged, whole: isSalvagedOrNewer},
+	{name: "foreign files", seeds: 2, long: 12, start: startForeign, play: playRecovering},
+	{name: "mending from what is unfit", seeds: 4, sides: 2, long: 30, ends: true, start: startUnfit, play: playMending, whole: mendsAgain},
+	{name: "mending holes", seeds: 1, sides: 2, long: 6, ends: true, start: startHolesApart, play: playMendingHoles, whole: mendsAgain},
+	{name: "copying what is damaged", seeds: 1, sides: 2, long: 8, ends: true, start: startHarmedAlone, play: playCopyingDamaged, whole: mendsAgain},
+	{name: "following what is damaged", seeds: 1, sides: 2, long: 10, start: startHarmedAlone, play: playFollowingDamaged, whole: mendsAgain},
+	{name: "resuming", seeds: 1, long: 3, reads: true, start: startKilledTwice, play: playResuming},
 	{name: "following", seeds: 1, sides: 2, long: 4, start: startApart, play: playFollowing},
 }
 

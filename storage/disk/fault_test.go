@@ -93,7 +93,7 @@ func TestFault(t *testing.T) {
 	line := fmt.Sprintf("%d runs of %d scripts with %d kinds of failure, %d faults injected; %d stores stopped, %d opens refused, %d entries acknowledged, %d unknown, %d stores full; %d copies good all the same, %d not",
 		f.get("runs"), scripts, len(failures), f.get("injected"), f.get("stopped"), f.get("refused opens"), f.get("acknowledged"), f.get("unknown"), f.get("full"), f.get("good"), f.get("no copy"))
 	f.end(t, "fault loop", line, "runs", "injected", "cut soon", "stopped", "refused opens", "acknowledged", "unknown", "full", "spills", "checkpoints",
-		"rewritten", "removed", "trimmed", "good", "no copy", "salvaged again", "mended again", "rebuilt", "rebuilt again", "refused")
+		"rewritten", "removed", "trimmed", "good", "no copy", "salvaged again", "mended again", "rebuilt again", "refused")
 }
 
 type faults struct{ *tally }

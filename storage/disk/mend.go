@@ -129,11 +129,13 @@ func (m *mender) segment(p *core.Partition, s *segment.Segment) error {
 	if err != nil || made == nil {
 		return m.leave(damage, reason, err)
 	}
-	if err := m.keep(s.Name(), meta.Length); err != nil {
-		return errors.Join(err, m.giveUp(p, made))
+	err = m.keep(p.ID, s.Name(), &meta)
+	if err == nil {
+		err = m.st.keeper.settle(m.ctx, meta.File)
 	}
-	if err := m.st.keeper.settle(m.ctx, meta.File); err != nil {
-		return errors.Join(err, m.giveUp(p, made))
+	if err != nil {
+		m.giveUp(p, made)
+		return err
 	}
 	return m.exchange(p, []*segment.Segment{s}, made, damage)
 }
@@ -161,9 +163,8 @@ func (m *mender) leave(damage []*storage.DamageError, reason string, err error) 
 }
 
 // giveUp removes a segment that was made for nothing.
-func (m *mender) giveUp(p *core.Partition, made *segment.Segment) error {
+func (m *mender) giveUp(p *core.Partition, made *segment.Segment) {
 	m.st.keeper.graves.bury(p.ID, made)
-	return nil
 }
 
 // retire makes sure that nothing is added to s any more.
@@ -192,20 +193,16 @@ func (m *mender) examine(p *core.Partition, s *segment.Segment) (segment.Verifie
 }
 
 // keep gives the damaged file a second name, or copies it where it cannot have one. A file that is missing needs none.
-func (m *mender) keep(name string, length int64) error {
+func (m *mender) keep(p storage.PartitionID, name string, meta *segment.Meta) error {
 	fsys := m.st.fs
-	var p, file uint64
-	if _, err := fmt.Sscanf(name, segmentDir+"/%8x/%16x", &p, &file); err != nil {
-		return fmt.Errorf("storage: %s: %w", name, err)
-	}
 	dir := asideDir + "/segments"
 	if err := makeDirs(fsys, asideDir, dir); err != nil {
 		return err
 	}
-	copied := fmt.Sprintf("%s/%08x-%016x", dir, p, file)
+	copied := fmt.Sprintf("%s/%08x-%016x", dir, uint32(p), meta.File)
 	err := fsys.Link(name, fsys, copied)
 	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
-		err = copyAside(fsys, name, 0, length, copied)
+		err = copyAside(fsys, name, 0, meta.Length, copied)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // it is missing: there is nothing to keep

@@ -68,7 +68,8 @@ func (c *patch) create(own pieces) (*segment.Segment, error) {
 		err = c.compare(made)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.giveUp(c.part, made))
+		c.giveUp(c.part, made)
+		return nil, err
 	}
 	return made, nil
 }

@@ -148,3 +148,6 @@ type owned struct{ vfs.FS }
 
 // Lock implements vfs.FS.
 func (owned) Lock(string) (io.Closer, error) { return noLock{}, nil }
+
+// LockShared implements vfs.FS.
+func (owned) LockShared() (io.Closer, error) { return noLock{}, nil }

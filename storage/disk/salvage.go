@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/vfs"
 	"github.com/leatmq/leat/storage/internal/vfs/osfs"
+	"github.com/leatmq/leat/storage/internal/vfs/overlayfs"
 )
 
 // SalvageOptions of a salvage. The zero value is fine.
@@ -107,7 +109,9 @@ func (v *salvager) recover(st *Store) error {
 	}
 	end, err := st.verify(base)
 	if err == nil && !v.rebuilt {
-		return errSound
+		if err = v.replayable(); err == nil {
+			return errSound
+		}
 	}
 	if err != nil && !errors.As(err, &damage) {
 		return err
@@ -133,6 +137,15 @@ func (v *salvager) recover(st *Store) error {
 	v.report.Journal, v.report.Holes = v.survey.found, st.damages()
 	v.report.Damage = append(v.report.Damage, v.survey.areas...)
 	return nil
+}
+
+// replayable tries in memory whether an open can replay the journal, which is whole by its sums: it is damaged as well if frames contradict each other.
+func (v *salvager) replayable() error {
+	st, err := take(overlayfs.New(owned{v.st.fs}), v.o.Store, (*Store).look)
+	if err != nil {
+		return err
+	}
+	return st.Close(context.Background())
 }
 
 // slots opens the journal, or makes its directory anew.
@@ -205,7 +218,7 @@ func (v *salvager) apply(f *surveyed, torn bool) error {
 		return nil
 	}
 	err := v.replay.frame(&f.h, f.raw)
-	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, frame.ErrField) {
+	if contradicts(err) {
 		v.report.Refused++
 		return nil
 	}
