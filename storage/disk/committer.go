@@ -18,6 +18,7 @@ type committer struct {
 	seq   uint64  // of the newest slot use
 	prev  frame.LSN
 	epoch uint32
+	crowd int // entries that the newest sync has woken, and that came during it
 
 	due     time.Time // when an interval asks for a sync; zero: none does
 	force   bool      // the next group is synced, and if there is none, what was written before
@@ -118,11 +119,11 @@ func (c *committer) stop(err error) {
 	c.ring.stop()
 }
 
-// gather waits, by yielding, until the group that is to be synced has stopped growing. It returns false if there is nothing to commit.
+// gather waits, by yielding, until the group that is to be synced has stopped growing, or all who are expected have joined. It returns false if there is nothing to commit.
 func (c *committer) gather() bool {
 	entries, wantSync := c.peek()
 	for range yields {
-		if entries == 0 || !wantSync {
+		if entries == 0 || !wantSync || entries >= c.crowd {
 			break
 		}
 		runtime.Gosched()
@@ -358,6 +359,7 @@ func (c *committer) finish(g *pending) {
 		c.synced = c.prev
 		c.durable = g.staged
 		c.unsynced = c.open.bytes
+		c.crowd = g.entries + c.open.entries
 		c.mu.Unlock()
 		signal(c.further)
 	}
