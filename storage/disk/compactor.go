@@ -195,7 +195,7 @@ var errFound = errors.New("found")
 func (c *compaction) loses(ctx context.Context, s *segment.Segment) (bool, error) {
 	var records []storage.Record
 	err := s.Scan(ctx, c.do.pace.wait, func(h *frame.Header, raw []byte) (err error) {
-		if records, err = frame.DecodeRecords(records[:0], h, raw[frame.HeaderSize:][:h.BodyLen], h.Base); err != nil {
+		if records, err = s.Decode(records[:0], h, raw); err != nil {
 			return err
 		}
 		for i := range records {

@@ -92,6 +92,7 @@ var faultScripts = []faultScript{
 	{name: "copying what is damaged", seeds: 1, sides: 2, long: 8, ends: true, start: startHarmedAlone, play: playCopyingDamaged, whole: mendsAgain},
 	{name: "following what is damaged", seeds: 1, sides: 2, long: 10, start: startHarmedAlone, play: playFollowingDamaged, whole: mendsAgain},
 	{name: "resuming", seeds: 1, long: 3, reads: true, start: startKilledTwice, play: playResuming},
+	{name: "compacting", seeds: 3, long: 18, ends: true, reads: true, start: startCompacted, play: playCompacting, whole: keepsTheNewest},
 	{name: "following", seeds: 1, sides: 2, long: 4, start: startApart, play: playFollowing},
 }
 

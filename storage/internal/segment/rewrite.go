@@ -73,6 +73,7 @@ type rewriting struct {
 	out   *Segment
 	codec compress.Codec // nil: none
 	want  Meta           // what the sources were together
+	from  *Segment       // the source that is copied
 
 	records []storage.Record // of one frame
 	edited  []byte           // a frame without the records that were dropped
@@ -182,9 +183,22 @@ func (s *Segment) Scan(ctx context.Context, pace func(context.Context, int) erro
 	return nil
 }
 
+// Decode decodes the records of a batch of s, of which raw is the whole frame, behind those of dst. A batch whose sums hold, and whose records nobody could have written, is
+// a *storage.DamageError: a defect made it, or a hand.
+func (s *Segment) Decode(dst []storage.Record, h *frame.Header, raw []byte) ([]storage.Record, error) {
+	records, err := frame.DecodeRecords(dst, h, raw[frame.HeaderSize:][:h.BodyLen], h.Base)
+	if err != nil {
+		return dst, &storage.DamageError{
+			File: s.Name(), Partition: s.partition, First: h.Base, Next: h.Next(), Records: int64(h.Count), Reason: fmt.Sprintf("its sums hold, its records do not: %v", err),
+		}
+	}
+	return records, nil
+}
+
 // copy brings what is to be kept of the sources to the new file.
 func (w *rewriting) copy(ctx context.Context) error {
 	for _, s := range w.Sources {
+		w.from = s
 		err := s.Scan(ctx, w.Pace, func(h *frame.Header, raw []byte) error { return w.take(ctx, h, raw) })
 		if err != nil {
 			return err
@@ -216,9 +230,9 @@ func (w *rewriting) filter(h *frame.Header, raw []byte) (*frame.Header, []byte, 
 	if w.Keep == nil {
 		return h, raw, nil
 	}
-	all, err := frame.DecodeRecords(w.records[:0], h, raw[frame.HeaderSize:][:h.BodyLen], h.Base)
+	all, err := w.from.Decode(w.records[:0], h, raw)
 	if err != nil {
-		return nil, nil, fmt.Errorf("storage: records at offset %d: %w", h.Base, err)
+		return nil, nil, err
 	}
 	w.records = all
 	kept := all[:0]
