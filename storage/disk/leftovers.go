@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/segment"
 )
 
@@ -22,6 +23,7 @@ func (st *Store) leftovers(c *checkpoint) error {
 		var p, file uint64
 		if _, err := fmt.Sscanf(name, segmentDir+"/%8x/%16x", &p, &file); err == nil && file < math.MaxUint64 {
 			st.keeper.nextFile.Store(max(st.keeper.nextFile.Load(), file+1))
+			st.headless = append(st.headless, segment.Found{Partition: storage.PartitionID(p), File: file, Name: name})
 		}
 	}
 	known := st.keeper.parts.files()
@@ -58,6 +60,6 @@ func (st *Store) removeLeftovers() error {
 		}
 	}
 	st.report.Leftovers = len(all)
-	st.orphans = nil
+	st.orphans, st.headless = nil, nil
 	return nil
 }

@@ -33,7 +33,7 @@ const maxSpilled = 1 << 20
 // replayed would be written over them, and after a crash neither might be whole.
 func (st *Store) spilledFrames(after frame.LSN) (*spilled, error) {
 	s := &spilled{fs: st.fs, seed: st.core.Seed(), after: after, by: map[spilledKey]place{}, bases: map[storage.PartitionID][]int64{}}
-	for _, f := range st.orphans {
+	for _, f := range slices.Concat(st.orphans, st.headless) { // frames say themselves whose they are
 		if err := s.walk(f.Partition, f.Name, sector); err != nil {
 			return nil, err
 		}

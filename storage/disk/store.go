@@ -59,6 +59,7 @@ type Store struct {
 	resumed  resumption
 	raised   map[storage.PartitionID]int64 // next offsets that the open has raised
 	orphans  []segment.Found               // found by an open after an unclean stop, to be removed by it
+	headless []segment.Found               // found by it under names of segments, and left alone: whose they are cannot be read
 
 	readOnly bool // nothing is ever written, and no goroutine runs
 
@@ -244,12 +245,7 @@ func (st *Store) close() {
 }
 
 // finish makes the checkpoint of a store that is closed: everything is in it, and nothing behind it.
-func (k *keeper) finish() error {
-	if k.err != nil {
-		return k.err
-	}
-	return k.whole(true)
-}
+func (k *keeper) finish() error { return k.whole(true) }
 
 // whole makes a checkpoint while nothing else goes on. Without space it gives the reserve up for it.
 func (k *keeper) whole(clean bool) error {
