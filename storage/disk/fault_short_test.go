@@ -115,8 +115,9 @@ func TestFaultShort(t *testing.T) {
 		hold := make(chan struct{})
 		r.fs.OnOp(once(vfs.OpRemove, "seg/", func() error { <-hold; return nil }))
 		must(r.t, r.put(70_000))
+		must(r.t, r.st.Reclaim(r.t.Context())) // each in a segment of its own
 		must(r.t, r.put(70_000))
-		must(r.t, r.st.Reclaim(r.t.Context())) // they are in segments
+		must(r.t, r.st.Reclaim(r.t.Context()))
 		must(r.t, r.st.Trim(r.t.Context(), r.p, 1))
 		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
 		defer cancel()
@@ -182,6 +183,7 @@ func TestFaultReclaim(t *testing.T) {
 	o := tiny()
 	inShort(t, "files that stay", o, func(r *shortRun) {
 		must(r.t, r.put(70_000))
+		must(r.t, r.st.Reclaim(r.t.Context())) // each in a segment of its own
 		must(r.t, r.put(70_000))
 		must(r.t, r.st.Reclaim(r.t.Context()))
 		failing(r.fs, "seg/", syscall.EACCES, vfs.OpRemove)
