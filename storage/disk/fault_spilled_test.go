@@ -3,11 +3,11 @@ package disk_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
@@ -35,7 +35,7 @@ func spilledStore(t *testing.T) *memfs.FS {
 		}
 		must(t, putRaw(t.Context(), st, big(p+storage.PartitionID(life+1), 300_000))) // more than is read at once
 		for life == 1 && st.Stats().UnspilledBytes > o.Tuning.SpillBytes {
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 		}
 		killed = fs.Clone(memfs.Everything, 1)
 		must(t, st.Close(t.Context()))
