@@ -47,7 +47,7 @@ func ruinInUse(t *testing.T, fs *memfs.FS, seed uint64) {
 	must(t, err)
 	switch frames := framesOf(t, b); seed % 4 {
 	case 0: // the header of the file, the body of a frame and the header of another
-		must(t, fs.FlipBit(name, 60, 1))
+		must(t, fs.FlipBit(name, 40, 1))
 		if len(frames) > 4 {
 			must(t, fs.FlipBit(name, frames[1].from+70, 1))
 			must(t, fs.FlipBit(name, frames[3].from+20, 1))
@@ -331,11 +331,12 @@ func startSalvaged(t *testing.T, seed uint64) *faultStart {
 	s := startSalvage(t, ruinedStore(t, 60+seed))
 	var left *memfs.FS
 	for _, im := range salvageImages(t, s.fs, seed) {
-		st, err := disk.OpenReadOnlyFS(im.fs.Clone(memfs.Everything, 1), tiny())
-		must(t, err)
-		if len(st.Report().Damage) > 0 {
+		st, err := open(im.fs.Clone(memfs.Everything, 1))
+		if damage := (*storage.DamageError)(nil); errors.As(err, &damage) {
 			left = im.fs
+			continue
 		}
+		must(t, err)
 		must(t, st.Close(t.Context()))
 	}
 	s.fs = left.Clone(memfs.Everything, 1)

@@ -70,11 +70,7 @@ func (b *rebuilder) partitions(ctx context.Context, found []segment.Found) error
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		p, err := b.state(id)
-		if err != nil {
-			return err
-		}
-		if err := b.partition(ctx, id, p, by[id]); err != nil {
+		if err := b.partition(ctx, id, b.state(id), by[id]); err != nil {
 			return fmt.Errorf("storage: rebuilding partition %d: %w", id, err)
 		}
 	}
@@ -82,11 +78,11 @@ func (b *rebuilder) partitions(ctx context.Context, found []segment.Found) error
 }
 
 // state returns where the history of a partition is to go: to its topic, or to one that is made up.
-func (b *rebuilder) state(id storage.PartitionID) (*partState, error) {
+func (b *rebuilder) state(id storage.PartitionID) *partState {
 	for i := range b.base.topics {
 		t := &b.base.topics[i]
 		if n := int64(id) - int64(t.topic.First); n >= 0 && n < int64(len(t.parts)) {
-			return &t.parts[n], nil
+			return &t.parts[n]
 		}
 	}
 	name := fmt.Sprintf("recovered-%08x", uint32(id))
@@ -94,7 +90,7 @@ func (b *rebuilder) state(id storage.PartitionID) (*partState, error) {
 	b.base.topics = append(b.base.topics, topicState{topic: t, parts: make([]partState, 1)})
 	b.base.nextPart = max(b.base.nextPart, id+1)
 	b.report.Unnamed = append(b.report.Unnamed, id)
-	return &b.base.topics[len(b.base.topics)-1].parts[0], nil
+	return &b.base.topics[len(b.base.topics)-1].parts[0]
 }
 
 // look finds out what a file holds.

@@ -36,6 +36,8 @@ type surveyed struct {
 	h    frame.Header
 	raw  []byte // nil: lost
 	gaps int    // see survey
+	// synced is up to where its epoch is known to have been synced.
+	synced frame.LSN
 }
 
 // applier takes what a survey keeps, in order. torn says that other frames of the entry are lost.
@@ -208,7 +210,7 @@ func (s *survey) take(f *surveyed, area place) error {
 		return s.flush()
 	}
 	s.last = f.h.LSN
-	f.gaps = s.gaps
+	f.gaps, f.synced = s.gaps, synced
 	if f.raw == nil && f.h.LSN > s.from {
 		s.torn = true
 		s.lose(f.h.LSN, f.h.LSN, f.place, "the body does not match its sum")
@@ -281,11 +283,7 @@ func (s *survey) flush() error {
 	s.entry, s.torn = s.entry[:0], false
 	for i := range entry {
 		f := &entry[i]
-		synced, err := s.scan.proven(f.h.LSN.Epoch())
-		if err != nil {
-			return err
-		}
-		if f.h.LSN <= s.from || torn && f.h.LSN > synced {
+		if f.h.LSN <= s.from || torn && f.h.LSN > f.synced {
 			continue
 		}
 		if f.raw != nil {

@@ -1,0 +1,229 @@
+package disk_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/disk"
+	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/vfs/memfs"
+	"github.com/leatmq/leat/storage/storagetest"
+)
+
+// long has journal files that are longer than what is read of them at once, so that frames lie across the end of that.
+func long() disk.Options {
+	o := tiny()
+	o.Tuning.SlotBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 1<<20, 8<<20, 4<<20
+	return o
+}
+
+// lengthen appends records that end where a read ends, and records and settings that lie across that.
+func lengthen(st *disk.Store, h *storagetest.History) error {
+	ctx := context.Background()
+	create := func(s storage.TopicSpec) (storage.Topic, error) { return st.CreateTopic(ctx, s) }
+	topic, err := h.CreateTopic(create, storage.TopicSpec{Name: "t", Partitions: 1, Strategy: storage.Strategy{Sync: storage.SyncAlways}})
+	for n := 0; n < 36 && err == nil; n++ {
+		size := 11_500 // with padding, 21 of them in 252 KiB
+		if n > 22 {
+			size = 18_000 + 2000*(n%7)
+		}
+		err = put1(ctx, st, h, storagetest.Plan{Batches: []storagetest.PlanBatch{{Partition: topic.First, Sizes: []int{size}}}})
+		if n%12 == 11 && err == nil { // what does not fit in what is read behind a batch that was passed over
+			if err = put1(ctx, st, h, storagetest.Plan{Batches: []storagetest.PlanBatch{{Partition: topic.First, Sizes: []int{40_000}}}}); err == nil {
+				_, err = h.CreateTopic(create, storage.TopicSpec{Name: fmt.Sprint("settings ", n), Partitions: 1, Settings: make([]byte, 20_000)})
+			}
+		}
+	}
+	return err
+}
+
+// startLong is a killed store with such a journal.
+func startLong(t *testing.T, _ uint64) *faultStart {
+	t.Helper()
+	fs, h := memfs.New(), storagetest.NewHistory()
+	st, err := disk.OpenFS(fs, long())
+	must(t, err)
+	must(t, lengthen(st, h))
+	s := &faultStart{fs: fs.Clone(memfs.Everything, 1), h: h}
+	must(t, st.Close(t.Context()))
+	return s
+}
+
+// startLongRuined is one of which the header of a frame is ruined, near the beginning.
+func startLongRuined(t *testing.T, seed uint64) *faultStart {
+	t.Helper()
+	fs := startLong(t, seed).fs
+	b, err := fs.Contents("journal/00")
+	must(t, err)
+	must(t, fs.ZeroRange("journal/00", framesOf(t, b)[6].from, 64))
+	return startSalvage(t, fs)
+}
+
+// playOpening opens a store and closes it.
+func playOpening(r *faultRun) error {
+	st, err := r.open(tiny())
+	if err == nil {
+		r.close(st)
+	}
+	return err
+}
+
+// playVerifyingLong verifies such a journal while it is in use.
+func playVerifyingLong(r *faultRun) error {
+	st, err := r.open(long())
+	if err != nil {
+		return err
+	}
+	if err := lengthen(st, r.h); err == nil {
+		if _, err := st.Verify(r.ctx, disk.VerifyOptions{}); err != nil {
+			r.typed(err, "verify")
+		}
+	}
+	r.close(st)
+	return nil
+}
+
+// opensWhole: what could not be read once is there.
+func opensWhole(r *faultRun, fs *memfs.FS, where string) {
+	st, err := open(fs)
+	if err != nil {
+		r.wrong("%s: %v", where, err)
+		return
+	}
+	if damage := st.Report().Damage; len(damage) > 0 {
+		r.wrong("%s: %v is called damage", where, damage)
+	}
+	r.judge(r.h.Fork(r.h.Mark()).Check(st, storagetest.PowerLost, 1), where)
+	if err := st.Close(context.Background()); err != nil {
+		r.wrong("%s: close: %v", where, err)
+	}
+}
+
+// startLostBodies is a killed store with segments behind its checkpoint and a frame of the journal whose body is lost.
+func startLostBodies(t *testing.T, seed uint64) *faultStart {
+	t.Helper()
+	for try := range uint64(50) {
+		fs, h := closed(t, 100+seed)
+		st, err := open(fs)
+		must(t, err)
+		must(t, fill(st, h, 900+seed+100*try, 40))
+		killed := fs.Clone(memfs.Everything, 1)
+		must(t, st.Close(t.Context()))
+		for _, name := range killed.Files() {
+			if !strings.HasPrefix(name, "journal/") {
+				continue
+			}
+			if im := loseBody(t, killed, name); im != nil {
+				return &faultStart{fs: im.Clone(memfs.Everything, 1), h: h}
+			}
+		}
+	}
+	t.Fatal("no body is lost")
+	return nil
+}
+
+// loseBody ruins the body of a batch in a journal file that an open misses; nil if there is none.
+func loseBody(t *testing.T, fs *memfs.FS, name string) *memfs.FS {
+	t.Helper()
+	b, err := fs.Contents(name)
+	must(t, err)
+	for _, f := range framesOf(t, b) {
+		if f.Count == 0 {
+			continue
+		}
+		im := fs.Clone(memfs.Everything, 1)
+		must(t, im.FlipBit(name, f.from+70, 1))
+		opened := im.Clone(memfs.Everything, 1)
+		st, err := open(opened)
+		if damage := (*storage.DamageError)(nil); errors.As(err, &damage) {
+			continue
+		}
+		must(t, err)
+		must(t, st.Close(t.Context()))
+		if kept, err := opened.List("aside/frames"); err == nil && len(kept) > 0 {
+			return im
+		}
+	}
+	return nil
+}
+
+// opens: whatever it has lost, the store opens.
+func opens(r *faultRun, fs *memfs.FS, where string) {
+	st, err := open(fs)
+	if err == nil {
+		err = st.Close(context.Background())
+	}
+	if err != nil {
+		r.wrong("%s: %v", where, err)
+	}
+}
+
+// startManyFrames is a killed store with so many frames in its journal that an open does not keep all of their places in memory.
+func startManyFrames(t *testing.T, _ uint64) *faultStart {
+	t.Helper()
+	fs := memfs.New()
+	o := long()
+	o.Tuning.JournalBytes, o.Tuning.SpillBytes, o.MemoryBytes = 16<<20, 16<<20, 64<<20
+	st, err := disk.OpenFS(fs, o)
+	must(t, err)
+	topic, err := st.CreateTopic(t.Context(), storage.TopicSpec{Name: "t", Partitions: 500})
+	must(t, err)
+	for range 68 {
+		e := &storage.Entry{}
+		for n := range topic.Partitions {
+			e.Batches = append(e.Batches, record(topic.Partition(n), "x"))
+		}
+		_, err := st.Append(t.Context(), e)
+		must(t, err)
+	}
+	s := &faultStart{fs: fs.Clone(memfs.Everything, 1), h: storagetest.NewHistory()}
+	must(t, st.Close(t.Context()))
+	return s
+}
+
+// startForgedLast is a killed store whose last frame, of which nothing shows that it was synced, is forged.
+func startForgedLast(t *testing.T, _ uint64) *faultStart {
+	t.Helper()
+	fs, h, lastGroup := journalOnly(t, storage.SyncAlways, 30)
+	const name = "journal/00"
+	b, err := fs.Contents(name)
+	must(t, err)
+	f := frameAt(framesOf(t, b), lastGroup)
+	another(&f.Header, frame.Cursor, b[f.from:], frame.Seed(binary.LittleEndian.Uint32(b[12:])))
+	must(t, fs.SetContents(name, b))
+	return &faultStart{fs: fs.Clone(memfs.Everything, 1), h: h}
+}
+
+// startBitten is a store without a checkpoint, of which the first segment of each partition has lost something in the middle.
+func startBitten(t *testing.T, seed uint64) *faultStart {
+	t.Helper()
+	s := &faultStart{fs: memfs.New(), h: storagetest.NewHistory()}
+	fs, _ := closed(t, 200+seed)
+	bitten := map[string]bool{}
+	names := fs.Files()
+	slices.Sort(names)
+	for _, name := range names {
+		b, err := fs.Contents(name)
+		must(t, err)
+		switch {
+		case strings.HasPrefix(name, "checkpoint"):
+			must(t, fs.Delete(name))
+		case strings.HasPrefix(name, "seg/") && !bitten[path.Dir(name)]:
+			bitten[path.Dir(name)] = true
+			must(t, fs.FlipBit(name, int64(len(b)+4096)/2, 1))
+		}
+	}
+	whole := memfs.New()
+	r, err := rebuild(t.Context(), fs, whole)
+	must(t, err)
+	s.backup, s.damage, s.after, s.want = fs, texts(r.Damage), after(t, whole), aroundAll(t, whole)
+	move(t, fs, s.fs, "store/")
+	return s
+}
