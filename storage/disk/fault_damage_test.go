@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,8 +232,19 @@ func salvagesTheSame(r *faultRun, fs *memfs.FS, where string) {
 		return
 	}
 	if got := after(r.t, fs); !slices.Equal(got, r.start.after) {
-		r.wrong("%s: %d lines are left, want %d: %q", where, len(got), len(r.start.after), got)
+		r.wrong("%s: %d lines are left, want %d: %s", where, len(got), len(r.start.after), difference(got, r.start.after))
 	}
+}
+
+// difference shows the first place in which two texts differ.
+func difference(got, want []string) string {
+	a, b := strings.Join(got, "\n"), strings.Join(want, "\n")
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	from := max(0, at-100)
+	return fmt.Sprintf("%q, want %q", a[from:min(len(a), at+200)], b[from:min(len(b), at+200)])
 }
 
 // unchanged tells whether two directories hold the same.

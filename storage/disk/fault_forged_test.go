@@ -23,6 +23,11 @@ var forgeries = []func(h *frame.Header, b []byte, seed frame.Seed){
 		b[70] ^= 1
 	},
 	func(_ *frame.Header, b []byte, seed frame.Seed) { raiseFrame(b, 0, seed) }, // of a newer version
+	func(h *frame.Header, b []byte, seed frame.Seed) { // a topic in a newer form
+		b[frame.HeaderSize] = 99
+		h.BodySum = seed.Sum(b[frame.HeaderSize:][:h.BodyLen])
+		another(h, frame.Topic, b, seed)
+	},
 }
 
 // another gives the frame at the beginning of b another kind, and leaves the body.

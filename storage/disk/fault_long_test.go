@@ -20,25 +20,26 @@ import (
 // long has journal files that are longer than what is read of them at once, so that frames lie across the end of that.
 func long() disk.Options {
 	o := tiny()
-	o.Tuning.SlotBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 1<<20, 8<<20, 4<<20
+	o.Tuning.SlotBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 2<<20, 16<<20, 4<<20
 	return o
 }
 
-// lengthen appends records that end where a read ends, and records and settings that lie across that.
+// lengthen appends records that end where a read ends; then topics with settings that do not fit in what is read behind a batch that was passed over; and then both, lying across
+// the end of a read.
 func lengthen(st *disk.Store, h *storagetest.History) error {
-	ctx := context.Background()
-	create := func(s storage.TopicSpec) (storage.Topic, error) { return st.CreateTopic(ctx, s) }
+	create := func(s storage.TopicSpec) (storage.Topic, error) { return st.CreateTopic(context.Background(), s) }
 	topic, err := h.CreateTopic(create, storage.TopicSpec{Name: "t", Partitions: 1, Strategy: storage.Strategy{Sync: storage.SyncAlways}})
-	for n := 0; n < 36 && err == nil; n++ {
-		size := 11_500 // with padding, 21 of them in 252 KiB
-		if n > 22 {
-			size = 18_000 + 2000*(n%7)
+	for n := 0; n < 70 && err == nil; n++ {
+		size := 15_500 // with padding, 16 of them in 256 KiB
+		switch {
+		case n >= 43:
+			size = 3000
+		case n >= 40:
+			size = 40_000
 		}
-		err = put1(ctx, st, h, storagetest.Plan{Batches: []storagetest.PlanBatch{{Partition: topic.First, Sizes: []int{size}}}})
-		if n%12 == 11 && err == nil { // what does not fit in what is read behind a batch that was passed over
-			if err = put1(ctx, st, h, storagetest.Plan{Batches: []storagetest.PlanBatch{{Partition: topic.First, Sizes: []int{40_000}}}}); err == nil {
-				_, err = h.CreateTopic(create, storage.TopicSpec{Name: fmt.Sprint("settings ", n), Partitions: 1, Settings: make([]byte, 20_000)})
-			}
+		err = put1(context.Background(), st, h, storagetest.Plan{Batches: []storagetest.PlanBatch{{Partition: topic.First, Sizes: []int{size}}}})
+		if n >= 40 && err == nil {
+			_, err = h.CreateTopic(create, storage.TopicSpec{Name: fmt.Sprint("settings ", n), Partitions: 1, Settings: make([]byte, 20_000)})
 		}
 	}
 	return err
@@ -170,7 +171,7 @@ func startManyFrames(t *testing.T, _ uint64) *faultStart {
 	t.Helper()
 	fs := memfs.New()
 	o := long()
-	o.Tuning.JournalBytes, o.Tuning.SpillBytes, o.MemoryBytes = 16<<20, 16<<20, 64<<20
+	o.Tuning.SpillBytes, o.MemoryBytes = 16<<20, 64<<20
 	st, err := disk.OpenFS(fs, o)
 	must(t, err)
 	topic, err := st.CreateTopic(t.Context(), storage.TopicSpec{Name: "t", Partitions: 500})
@@ -204,7 +205,6 @@ func startForgedLast(t *testing.T, _ uint64) *faultStart {
 // startBitten is a store without a checkpoint, of which the first segment of each partition has lost something in the middle.
 func startBitten(t *testing.T, seed uint64) *faultStart {
 	t.Helper()
-	s := &faultStart{fs: memfs.New(), h: storagetest.NewHistory()}
 	fs, _ := closed(t, 200+seed)
 	bitten := map[string]bool{}
 	names := fs.Files()
@@ -220,10 +220,25 @@ func startBitten(t *testing.T, seed uint64) *faultStart {
 			must(t, fs.FlipBit(name, int64(len(b)+4096)/2, 1))
 		}
 	}
-	whole := memfs.New()
+	return startRebuild(t, fs)
+}
+
+func startRebuild(t *testing.T, fs *memfs.FS) *faultStart {
+	t.Helper()
+	s, whole := &faultStart{fs: memfs.New(), h: storagetest.NewHistory()}, memfs.New()
 	r, err := rebuild(t.Context(), fs, whole)
 	must(t, err)
 	s.backup, s.damage, s.after, s.want = fs, texts(r.Damage), after(t, whole), aroundAll(t, whole)
 	move(t, fs, s.fs, "store/")
 	return s
+}
+
+// startLongBare is a store with a long journal and no checkpoint.
+func startLongBare(t *testing.T, seed uint64) *faultStart {
+	t.Helper()
+	fs := startLong(t, seed).fs
+	for _, name := range []string{"checkpoint-a", "checkpoint-b", "checkpoint-c"} {
+		must(t, fs.ZeroRange(name, 0, 4096))
+	}
+	return startRebuild(t, fs)
 }

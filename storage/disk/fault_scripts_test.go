@@ -85,7 +85,7 @@ var faultScripts = []faultScript{
 	{name: "salvaging again", seeds: 1, long: 8, reads: true, start: startSalvaged, play: playSalvaging, whole: salvagesTheSame},
 	{name: "verifying", seeds: 4, long: 20, ends: true, reads: true, play: playVerifying, whole: opensOrIsSalvaged},
 	{name: "reading what is damaged", seeds: 3, long: 2, ends: true, reads: true, start: startDamaged, play: playReadingDamaged, whole: isUnchanged},
-	{name: "forged frames", seeds: 12, long: 20, start: startForged, play: playForged, whole: isSalvagedOrNewer},
+	{name: "forged frames", seeds: 14, long: 20, start: startForged, play: playForged, whole: isSalvagedOrNewer},
 	{name: "foreign files", seeds: 2, long: 12, start: startForeign, play: playRecovering},
 	{name: "mending from what is unfit", seeds: 4, sides: 2, long: 30, ends: true, start: startUnfit, play: playMending, whole: mendsAgain},
 	{name: "mending holes", seeds: 1, sides: 2, long: 6, ends: true, start: startHolesApart, play: playMendingHoles, whole: mendsAgain},

@@ -45,6 +45,14 @@ var faultSites = []site{
 	{script: "opening what has lost bodies", kinds: "open read", prefix: "seg/", err: syscall.EMFILE, stride: 2},
 	{script: "opening many frames", kinds: "create", prefix: "seg/", most: 2},
 	{script: "opening what is forged at the end", kinds: "open", prefix: "journal", most: 3},
+	{script: "rebuilding what is long", side: 1, kinds: "read", prefix: "journal", most: 14},
+	{script: "salvaging what is headless", kinds: "read close", prefix: "journal"},
+	{script: "salvaging what is headless", seed: 1, kinds: "read close", prefix: "journal"},
+	{script: "salvaging what is empty", kinds: "read", prefix: "journal"},
+	{script: "salvaging what is torn", kinds: "read", prefix: "journal"},
+	{script: "salvaging what is torn", kinds: "create write", prefix: "seg/"},
+	{script: "salvaging what was spilled", seed: 1, kinds: "open read create write", prefix: "seg/", err: syscall.EACCES, stride: 2},
+	{script: "salvaging what lost an epoch", kinds: "read", prefix: "journal"},
 	{script: "rebuilding what is bitten", side: 1, kinds: "write create", prefix: "seg/", stride: 2},
 }
 
@@ -55,6 +63,12 @@ var siteScripts = []faultScript{
 	{name: "verifying what is long", play: playVerifyingLong, whole: opensWhole},
 	{name: "opening many frames", start: startManyFrames, play: playOpening, whole: opens},
 	{name: "opening what is forged at the end", start: startForgedLast, play: playForged, whole: isSalvagedOrNewer},
+	{name: "rebuilding what is long", sides: 2, start: startLongBare, play: playRebuilding, whole: rebuildsTheSame},
+	{name: "salvaging what is headless", start: startHeadless, play: playSalvaging, whole: salvagesTheSame},
+	{name: "salvaging what lost an epoch", start: startEpochLost, play: playSalvaging, whole: salvagesTheSame},
+	{name: "salvaging what is empty", start: startEmptied, play: playSalvaging, whole: salvagesTheSame},
+	{name: "salvaging what is torn", start: startTorn, play: playSalvaging, whole: salvagesTheSame},
+	{name: "salvaging what was spilled", start: startSpilled, play: playSalvaging, whole: salvagesTheSame},
 	{name: "rebuilding what is bitten", sides: 2, start: startBitten, play: playRebuilding, whole: rebuildsTheSame},
 	{name: "opening what has lost bodies", start: startLostBodies, play: playOpening, whole: opens},
 }

@@ -231,10 +231,11 @@ func (s *survey) reach(l frame.LSN, area place) error {
 		if epoch <= s.last.Epoch() || epoch > l.Epoch() {
 			continue
 		}
-		if err := s.missing(max(s.scan.ends[s.last.Epoch()], s.last), area); err != nil {
-			return err
+		err := s.missing(max(s.scan.ends[s.last.Epoch()], s.last), area)
+		if err == nil {
+			err = s.breakOff()
 		}
-		if err := s.breakOff(); err != nil {
+		if err != nil {
 			return err
 		}
 		s.last = frame.At(epoch, 0)

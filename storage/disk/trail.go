@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -34,40 +35,31 @@ func (st *Store) follow(lsn frame.LSN, bound int64) (*trail, error) {
 	uses := st.ring.inUse()
 	for i := len(uses) - 1; i >= 0; i-- {
 		u := &uses[i]
-		if u.prev == lsn || u.first-1 == lsn {
+		if before := u.prev == lsn || u.first-1 == lsn; before || u.first <= lsn {
 			t.lsn, t.seq, t.pos = u.first-1, u.seq, sector
-			return t, t.begin()
-		}
-		if u.first <= lsn {
-			t.lsn, t.seq, t.pos = u.first-1, u.seq, sector
-			if err := t.begin(); err != nil {
-				return nil, err
+			if !t.begin() {
+				return nil, errBehind
+			}
+			if before {
+				return t, nil
 			}
 			return t, t.skip(u, lsn)
 		}
 	}
 	if (lsn == k.last || lsn == frame.At(epoch, 0)) && st.durable() == frame.At(epoch, 0) { // nothing was written since then
-		return t, t.begin()
+		t.begin()
+		return t, nil
 	}
 	return nil, errBehind
 }
 
-// begin pins the slot.
-func (t *trail) begin() error {
-	seq := t.seq
-	if seq == 0 {
-		seq = t.st.ring.nextUse()
-	}
-	t.st.ring.hold(seq, t.bound, true)
-	for _, u := range t.st.ring.inUse() {
-		if u.seq == t.seq {
-			return nil
-		}
-	}
+// begin pins the slot. It returns false if that was freed before it was pinned.
+func (t *trail) begin() bool {
 	if t.seq == 0 {
-		return nil
+		return t.st.ring.hold(t.st.ring.nextUse(), t.bound, true)
 	}
-	return errBehind // it was freed before it was pinned
+	t.st.ring.hold(t.seq, t.bound, true)
+	return slices.ContainsFunc(t.st.ring.inUse(), func(u slot) bool { return u.seq == t.seq })
 }
 
 // skip reads on in slot u up to the frame lsn.
