@@ -155,6 +155,87 @@ func startSpilled(t *testing.T, seed uint64) *faultStart {
 	return ruinOne(t, seed, busy, lose, func(r disk.SalvageReport) bool { return r.Spilled > 2 && len(r.Uncertain) > 0 })
 }
 
+// startHalfMended is a store with a hole whose records are back, as a mend leaves it that is cut short before that is written down.
+func startHalfMended(t *testing.T, seed uint64) *faultStart {
+	t.Helper()
+	s := startHolesApart(t, seed)
+	fs := s.fs.Clone(memfs.Everything, 1)
+	st, err := open(fs.Sub("store"))
+	must(t, err)
+	defer st.Close(context.Background())
+	images := crashed(t, fs, seed, func() error {
+		_, err := st.MendFS(t.Context(), copyIn(fs), disk.MendOptions{})
+		return err
+	})
+	for _, im := range images {
+		apart := memfs.New()
+		move(t, im.fs, apart, "")
+		if isHalfMended(t, apart.Clone(memfs.Everything, 1)) {
+			s.fs = apart
+			return s
+		}
+	}
+	t.Fatal("none is half mended")
+	return nil
+}
+
+// isHalfMended tells whether a mend has nothing to do but to write down that it is done.
+func isHalfMended(t *testing.T, fs *memfs.FS) bool {
+	t.Helper()
+	st, err := open(fs.Sub("store"))
+	must(t, err)
+	defer st.Close(context.Background())
+	holes := len(st.Damaged())
+	r, err := st.MendFS(t.Context(), copyIn(fs), disk.MendOptions{})
+	must(t, err)
+	return len(r.Mended) < holes && len(r.Left) == 0 && len(st.Damaged()) == 0
+}
+
+// startOneFile is a killed store with one journal file, so that what is in doubt needs another.
+func startOneFile(t *testing.T, _ uint64) *faultStart {
+	t.Helper()
+	fs, h, _ := journalOnly(t, storage.SyncAlways, 30)
+	return &faultStart{fs: fs, h: h}
+}
+
+// startBrokenHeader is a closed store with a frame in a segment, longer than what is read at once, whose header is damaged, but for its length.
+func startBrokenHeader(t *testing.T, _ uint64) *faultStart {
+	t.Helper()
+	fs, o := memfs.New(), long()
+	o.Tuning.SegmentBytes = 1 << 20
+	st, err := disk.OpenFS(fs, o)
+	must(t, err)
+	topic, err := st.CreateTopic(t.Context(), storage.TopicSpec{Name: "t", Partitions: 1})
+	must(t, err)
+	for range 4 {
+		must(t, putRaw(t.Context(), st, big(topic.First, 150_000)))
+	}
+	must(t, st.Close(t.Context()))
+	for _, name := range fs.Files() {
+		if strings.HasPrefix(name, "seg/") {
+			must(t, fs.FlipBit(name, 4096+20, 1))
+		}
+	}
+	all := memfs.New()
+	move(t, fs, all, "") // all of it synced
+	return &faultStart{fs: all, h: storagetest.NewHistory()}
+}
+
+// playVerifyingBroken verifies such a store.
+func playVerifyingBroken(r *faultRun) error {
+	st, err := r.open(tiny())
+	if err != nil {
+		return err
+	}
+	if v, err := st.Verify(r.ctx, disk.VerifyOptions{}); err != nil {
+		r.typed(err, "verify")
+	} else if len(v.Damage) == 0 {
+		r.wrong("%s: a damaged header is not reported", r.where)
+	}
+	r.close(st)
+	return nil
+}
+
 // raiseSlot makes the header of a journal file one of a newer version.
 func raiseSlot(b []byte) {
 	binary.LittleEndian.PutUint32(b[8:], 2)

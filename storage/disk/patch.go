@@ -152,10 +152,7 @@ const mendRead = 1 << 20
 // batches takes those of frames that own offsets from at up to next, and returns the offset behind the last one.
 func (c *patch) batches(frames []byte, at, next int64) (int64, error) {
 	for len(frames) > 0 {
-		h, err := frame.Parse(frames, c.st.core.Seed())
-		if err != nil {
-			return at, err
-		}
+		h := frame.Checked(frames)
 		raw := frames[:h.Size()]
 		frames = frames[h.Size():]
 		if h.Kind != frame.Batch || h.Next() <= at {

@@ -226,10 +226,7 @@ type refill struct {
 // append adds whole frames of the segment m of the followed store, and returns the offset behind them.
 func (w *refill) append(frames []byte, m *segment.Meta) (next int64, err error) {
 	for len(frames) > 0 {
-		h, err := frame.Parse(frames, w.x.old.id.seed)
-		if err != nil {
-			return next, err
-		}
+		h := frame.Checked(frames)
 		if h.Kind == frame.Batch {
 			if err := w.room(&h, m.Ordinal+h.Base-m.Base); err != nil {
 				return next, err

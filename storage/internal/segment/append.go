@@ -95,7 +95,8 @@ func (s *Segment) Align() error {
 // Seal writes the footer behind the frames; Sync makes it durable. The segment takes no more frames afterwards.
 func (s *Segment) Seal() error {
 	m := s.Meta()
-	if _, err := s.writable(); err != nil { // rather than what a failed write has left in the file
+	length, err := s.writable()
+	if err != nil { // rather than what a failed write has left in the file
 		return err
 	}
 	h, err := s.dir.acquire(s)
@@ -110,7 +111,7 @@ func (s *Segment) Seal() error {
 	if err != nil {
 		return err
 	}
-	if err := s.trim(h); err != nil {
+	if err := s.trim(h, length); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -119,12 +120,8 @@ func (s *Segment) Seal() error {
 	return s.write(footer, func() { s.meta.Sealed = true })
 }
 
-// trim cuts what an earlier open left behind the end of what counts: the footer must end the file.
-func (s *Segment) trim(h *handle) error {
-	length, err := s.writable()
-	if err != nil {
-		return err
-	}
+// trim cuts what an earlier open left behind the length that counts: the footer must end the file.
+func (s *Segment) trim(h *handle, length int64) error {
 	size, err := sizeOf(h.file)
 	if err != nil || size <= length {
 		return err
