@@ -56,6 +56,11 @@ func startHeadless(t *testing.T, seed uint64) *faultStart {
 		copy(b, "somebody else's, all of it")
 		must(t, fs.SetContents(name, b))
 	}
+	if seed == 1 { // one that has no other
+		fs, _, _ := journalOnly(t, storage.SyncAlways, 30)
+		lose(fs, "journal/00")
+		return startSalvage(t, fs)
+	}
 	return ruinOne(t, seed, func(seed uint64) *memfs.FS { return resumedStore(t, seed) }, lose, func(r disk.SalvageReport) bool { return r.Journal.Entries > 0 })
 }
 

@@ -56,6 +56,7 @@ var faultSites = []site{
 	{script: "salvaging what is torn", kinds: "read", prefix: "journal"},
 	{script: "salvaging what is torn", kinds: "create write", prefix: "seg/"},
 	{script: "salvaging what was spilled", seed: 1, kinds: "open read create write", prefix: "seg/", err: syscall.EACCES, stride: 2},
+	{script: "salvaging what was spilled", seed: 1, kinds: "create", prefix: "seg/"},
 	{script: "salvaging what lost an epoch", kinds: "read", prefix: "journal"},
 	{script: "rebuilding what is bitten", side: 1, kinds: "write create", prefix: "seg/", stride: 2},
 }
