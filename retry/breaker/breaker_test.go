@@ -127,7 +127,7 @@ func TestWindowRolls(t *testing.T) {
 		if got := b.Stats().Counts.Calls; got != 1 {
 			t.Fatalf("%d calls in the window, want that of almost 10 seconds ago", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := b.Stats().Counts.Calls; got != 0 {
 			t.Fatalf("%d calls in the window, want none", got)
 		}
@@ -158,7 +158,7 @@ func TestProbesAreBounded(t *testing.T) {
 		run(b, errDown)
 		time.Sleep(5*time.Second - 1)
 		wantRefused(t, b, breaker.Open, 1)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantState(t, b, breaker.Open) // nobody has called
 		first, second := allow(t, b), allow(t, b)
 		wantState(t, b, breaker.HalfOpen)
@@ -190,7 +190,7 @@ func TestProbeTimeout(t *testing.T) {
 		allow(t, b)
 		time.Sleep(10*time.Second - 1)
 		wantRefused(t, b, breaker.HalfOpen, 0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantRefused(t, b, breaker.Open, 10*time.Second)
 		time.Sleep(10 * time.Second)
 		run(b, nil)

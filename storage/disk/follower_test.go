@@ -120,7 +120,7 @@ func TestFollowerCrash(t *testing.T) {
 		fsys, h := memfs.New(), storagetest.NewHistory()
 		store, second := fsys.Sub("store"), fsys.Sub("second")
 		rng := newRand(seed, 12)
-		every := sized(t, 23, 11, 5)
+		every := sized(t, 4, 4, 4)
 		var mu sync.Mutex
 		var images []image
 		fsys.OnOp(func(op vfs.Op) error {
