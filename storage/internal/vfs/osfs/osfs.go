@@ -153,7 +153,11 @@ func (f *FS) Mkdir(name string) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if info, statErr := f.root.Lstat(name); statErr != nil || !info.IsDir() {
+	info, statErr := f.root.Lstat(name)
+	switch {
+	case statErr != nil: // it says why, as want of descriptors, and is not for ever
+		return statErr
+	case !info.IsDir():
 		return err
 	}
 	return nil
