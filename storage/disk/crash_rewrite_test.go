@@ -16,6 +16,7 @@ import (
 func TestCrashInRewriting(t *testing.T) {
 	target := int64(sized(t, 700, 20_000, 400_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 1, 2, len(crashes)), again: sized(t, 12, 4, 3)}
+	s.quick = true
 	var busy atomic.Bool
 	var others atomic.Int64
 	s.armed = func() bool { return busy.Load() || others.Add(1)%64 == 0 }

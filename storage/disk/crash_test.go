@@ -24,6 +24,7 @@ import (
 func TestCrash(t *testing.T) {
 	target := int64(sized(t, 5_000, 50_000, 2_000_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 2, 3, len(crashes)), again: sized(t, 8, 4, 3)}
+	s.quick = true
 	scripts := 0
 	for s.get("points") < target && !s.failed() {
 		scripts++
@@ -108,7 +109,7 @@ func slotUses(t *testing.T, fs *memfs.FS) int {
 // drive runs the script in three lives of the store.
 func (s *sweep) drive(fs *memfs.FS, h *storagetest.History, seed uint64, steps int) error {
 	for life := range uint64(3) {
-		st, err := open(fs)
+		st, err := s.open(fs, seed+life)
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,10 @@ type Options struct {
 	// Promote opens the directory of a follower, which Open refuses otherwise, as a store that goes its own way from now on, as Restore makes one:
 	// nobody follows into it any more. It means nothing for other directories.
 	Promote bool
+	// QuickOpen has an open after an unclean stop serve what the journal holds out of the journal, before it is copied to segments, which takes most of the time
+	// that a long journal takes to open. Where much of it was never synced, the first append waits until it is copied. It is not the default before the loops of failing operations have
+	// found nothing under it for long: see storage/TESTING.md.
+	QuickOpen bool
 	// Tuning is for tests, and for machines that are very small or very large.
 	Tuning Tuning
 

@@ -37,6 +37,7 @@ func behindSegments(inner vfs.FS) (fs *errfs.FS, release func()) {
 // roomy has a journal with room for what is replayed and for several lives behind it.
 func roomy() disk.Options {
 	o := tiny()
+	o.QuickOpen = true
 	o.Tuning.SlotBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 1<<20, 64<<20, 4<<20
 	return o
 }
