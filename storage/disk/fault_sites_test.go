@@ -41,7 +41,6 @@ var faultSites = []site{
 	{script: "foreign files", seed: 1, kinds: "open read close rename", prefix: "checkpoint"},
 	{script: "mending what is half mended", kinds: "open", prefix: "seg/", err: syscall.EACCES},
 	{script: "mending what is half mended", kinds: "write", prefix: "journal"},
-	{script: "opening what has no room", kinds: "create allocate", prefix: "journal", err: syscall.ENOSPC},
 	{script: "reading a broken header", kinds: "read", prefix: "seg/", err: syscall.EACCES},
 	{script: "opening what is long", kinds: "read", prefix: "journal"},
 	{script: "salvaging what is long", kinds: "read", prefix: "journal"},
@@ -57,7 +56,6 @@ var faultSites = []site{
 	{script: "salvaging what is torn", kinds: "create write", prefix: "seg/"},
 	{script: "salvaging what was spilled", seed: 1, kinds: "open read create write", prefix: "seg/", err: syscall.EACCES, stride: 2},
 	{script: "salvaging what was spilled", seed: 1, kinds: "create", prefix: "seg/"},
-	{script: "salvaging what lost an epoch", kinds: "read", prefix: "journal"},
 	{script: "rebuilding what is bitten", side: 1, kinds: "write create", prefix: "seg/", stride: 2},
 }
 
