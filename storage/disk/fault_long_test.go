@@ -68,8 +68,13 @@ func startLongRuined(t *testing.T, seed uint64) *faultStart {
 }
 
 // playOpening opens a store and closes it.
-func playOpening(r *faultRun) error {
-	st, err := r.open(tiny())
+func playOpening(r *faultRun) error { return playOpeningWith(r, tiny()) }
+
+// playOpeningQuickly leaves what is in the journal there.
+func playOpeningQuickly(r *faultRun) error { return playOpeningWith(r, quickly()) }
+
+func playOpeningWith(r *faultRun, o disk.Options) error {
+	st, err := r.open(o)
 	if err == nil {
 		r.close(st)
 	}
