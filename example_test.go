@@ -37,7 +37,7 @@ func Example() {
 	must(broker.Consume(ctx, billing, func(ctx context.Context, d *queue.Delivery) error {
 		fmt.Printf("attempt %d: %s, %s\n", d.Attempt, d.Key, d.Value)
 		if d.Attempt == 1 {
-			return errors.New("the bank does not answer") // it comes again, 100 ms later
+			return errors.New("the bank does not answer") // it comes again, within 100 ms
 		}
 		stop() // Consume returns when its handlers have
 		return nil

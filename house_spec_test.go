@@ -11,9 +11,20 @@ import (
 // spec says which package and type serves each name of the architecture document that the library was commissioned from, as far
 // as it is built. A reader who knows the document finds each one here.
 var spec = map[string]string{
-	"DeduplicationManager": "dedup.Filter",
-	"IdempotentConsumer":   "dedup.Idempotent",
-	"IdempotencyStorage":   "dedup.Store",
+	"BackpressureController": "backpressure.Controller",
+	"DeduplicationManager":   "dedup.Filter",
+	"IdempotentConsumer":     "dedup.Idempotent",
+	"IdempotencyStorage":     "dedup.Store",
+
+	"MessageCompressor":    "queue/compressed.Compressor",
+	"Compression.Strategy": "compress.Selector",
+	"Compression.Monitor":  "compress.Stats",
+
+	"BatchProcessor": "queue/batch.Processor",
+	"BatchConfig":    "queue/batch.Config",
+	"BatchQueue":     "queue/batch.Processor.Add",
+	"BatchExecutor":  "queue/batch.Func",
+	"BatchMonitor":   "queue/batch.Stats",
 
 	"Message":           "queue.Message",
 	"Topic":             "queue.TopicConfig",
@@ -36,6 +47,10 @@ var spec = map[string]string{
 	"MessageAck":        "queue.Settlement",
 	"in-memory backend": "queue/embedded.InMemory",
 	"Algorithms":        "compress.Set",
+	"EventBus":          "queue/bus.Bus",
+	"MessageSerializer": "queue.Codec",
+	"RetryManager":      "queue.Failure",
+	"DeadLetterQueue":   "queue.DeadLetters",
 	"RetryConfig":       "retry.Policy",
 	"RetryProcessor":    "retry.Runner",
 	"ProcessWithRetry":  "retry.Do",

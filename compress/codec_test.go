@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"testing"
 
 	kgzip "github.com/klauspost/compress/gzip"
@@ -103,6 +104,23 @@ func TestStreams(t *testing.T) {
 		}
 		if _, err := test.codec.AppendExpand(nil, test.src, len(want)-1); !errors.Is(err, compress.ErrTooLarge) {
 			t.Errorf("%s: got %v, want ErrTooLarge", name, err)
+		}
+	}
+}
+
+// A bound that is no bound is one that a caller may have.
+func TestLargestBound(t *testing.T) {
+	text := compresstest.Samples()["some text"]
+	for name, c := range all() {
+		p, err := c.AppendCompress(nil, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, src := range [][]byte{p, append(p, p...)} {
+			got, err := c.AppendExpand([]byte("in front"), src, math.MaxInt)
+			if err == nil && !bytes.HasPrefix(got, append([]byte("in front"), text...)) || err != nil && !errors.Is(err, compress.ErrCorrupt) {
+				t.Errorf("%s: %d bytes, %v", name, len(got), err)
+			}
 		}
 	}
 }

@@ -1,6 +1,12 @@
 // Package compress turns blocks of bytes into smaller ones and back: gzip, snappy, s2 and zstd, named by numbers that may be written to disk.
 //
+// A [Codec] compresses whatever it is given. A [Packer] compresses what a [Selector] finds worthwhile, leaves alone what does not shrink, marks what it did, and counts. Whatever expands is bounded, by
+// what the data declares and by what the caller allows.
+//
 // It knows nothing of messages and queues. What it does not do: streams without an end, archives of files, dictionaries.
+//
+// There is no cache of compressed blocks for one payload that goes to several places, since it would be no gain: a hit costs a hash of the payload, as trusting less than that would hand out
+// another payload's bytes, and the snappy family compresses as fast as one hashes (BenchmarkFanOut). Whoever has the payload in hand packs it once and sends the result as often as need be, which costs neither.
 package compress
 
 import "strconv"
@@ -24,6 +30,16 @@ func (id ID) String() string {
 		return names[id]
 	}
 	return "codec " + strconv.Itoa(int(id))
+}
+
+// ByName returns the ID with the name that String returns. ok is false for a name that is not of this package.
+func ByName(name string) (id ID, ok bool) {
+	for id := IDGzip; id.Known(); id++ {
+		if names[id] == name {
+			return id, true
+		}
+	}
+	return 0, false
 }
 
 // Known tells whether this package has the codec.

@@ -15,7 +15,7 @@ func appendAll(dst []byte, r io.Reader, limit, hint int) ([]byte, error) {
 		if len(out) == cap(out) {
 			out = slices.Grow(out, min(limit-(len(out)-start), 512+(len(out)-start)/2))
 		}
-		room := out[len(out):min(cap(out), start+limit)]
+		room := out[len(out) : start+min(cap(out)-start, limit)] // limit may be the largest number there is
 		n, err := r.Read(room)
 		out = out[:len(out)+n]
 		switch {

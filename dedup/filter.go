@@ -31,10 +31,10 @@ type Filter struct {
 	clock   func() time.Duration // since the filter was made, so that no setting of the clock changes anything; called with mu held, so that it never goes back
 
 	mu       sync.Mutex
-	tickets  uint64         // the last one given; guarded by mu, as all below
-	inFlight map[Key]uint64 // the ticket of who has it
-	gens     []generation   // newest first; the first two are exact
-	lost     time.Duration  // when the newest key was committed that was forgotten before its time
+	tickets  uint64 // the last one given; guarded by mu, as all below
+	inFlight flights
+	gens     []generation  // newest first; the first two are exact
+	lost     time.Duration // when the newest key was committed that was forgotten before its time
 	anyLost  bool
 	counts   FilterStats // the counters of it
 }
@@ -46,7 +46,7 @@ func NewFilter(o FilterOptions) (*Filter, error) {
 	}
 	o = o.withDefaults()
 	made := time.Now()
-	f := &Filter{options: o, seed: maphash.MakeSeed(), clock: func() time.Duration { return time.Since(made) }, inFlight: map[Key]uint64{}}
+	f := &Filter{options: o, seed: maphash.MakeSeed(), clock: func() time.Duration { return time.Since(made) }}
 	f.gens = make([]generation, exactGenerations+o.History)
 	for i := range f.gens {
 		f.gens[i] = newGeneration(o, i < exactGenerations)
@@ -102,9 +102,10 @@ func (s State) String() string {
 //
 // There is no time limit: a key stays in flight for as long as nobody ends its reservation.
 func (f *Filter) Reserve(k Key) (Reservation, State) {
+	places := f.places(k)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	state := f.look(k)
+	state := f.look(k, places)
 	switch state {
 	case Seen:
 		f.counts.Seen++
@@ -121,26 +122,46 @@ func (f *Filter) Reserve(k Key) (Reservation, State) {
 		return Reservation{}, state
 	}
 	f.tickets++
-	f.inFlight[k] = f.tickets
-	return Reservation{f, k, f.tickets}, state
+	f.inFlight.take(&k, places.from, f.tickets)
+	return Reservation{f, k, places, f.tickets}, state
 }
 
-func (f *Filter) look(k Key) State {
-	if _, ok := f.inFlight[k]; ok {
+func (f *Filter) look(k Key, p places) State {
+	if f.inFlight.has(&k, p.from) {
 		return InFlight
 	}
-	now := f.clock()
-	f.turn(now)
-	state := f.find(k, now)
-	if state.Reserved() && len(f.inFlight) >= f.options.InFlight {
+	state := New
+	if f.known(p) {
+		now := f.clock()
+		f.turn(now)
+		state = f.find(k, p, now)
+	}
+	if state.Reserved() && f.inFlight.count >= f.options.InFlight {
 		return Full
 	}
 	return state
 }
 
+// known is false if k, whose bits are at p, is new to all generations, whatever time it is: most keys are, and what says so costs less than a look at the clock.
+func (f *Filter) known(p places) bool {
+	exact := 0
+	for i := range f.gens {
+		g := &f.gens[i]
+		switch {
+		case g.keys == 0:
+		case g.mayHave(p):
+			return true
+		case g.exact != nil:
+			exact++
+		}
+	}
+	f.counts.Questions += uint64(exact)
+	return false
+}
+
 // find looks for k in the generations, in each only if its Bloom filter does not know k to be new.
-func (f *Filter) find(k Key, now time.Duration) State {
-	state, places := New, f.places(k)
+func (f *Filter) find(k Key, places places, now time.Duration) State {
+	state := New
 	for i := range f.gens {
 		g := &f.gens[i]
 		if g.keys == 0 {

@@ -39,7 +39,7 @@ func (f *Filter) Stats() FilterStats {
 	now := f.clock()
 	f.turn(now)
 	s := f.counts
-	s.InFlight = len(f.inFlight)
+	s.InFlight = f.inFlight.count
 	s.Reach = f.options.Window
 	if f.anyLost {
 		s.Reach = min(s.Reach, now-f.lost)

@@ -182,5 +182,6 @@ func TestOncePerKey(t *testing.T) {
 		if s := i.Stats(); s.Done != keys || s.Done+s.Skipped != workers*keys || s.InFlight != 0 {
 			t.Errorf("seed %d: %+v", seed, s)
 		}
+		t.Logf("seed %d: %d keys, %d calls: %+v", seed, keys, workers*keys, i.Stats())
 	}
 }

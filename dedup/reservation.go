@@ -5,6 +5,7 @@ package dedup
 type Reservation struct {
 	filter *Filter
 	key    Key
+	places places // of key
 	ticket uint64
 }
 
@@ -17,7 +18,7 @@ func (r Reservation) Commit() bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.end(r) {
+	if !f.inFlight.end(&r.key, r.places.from, r.ticket) {
 		return false
 	}
 	now := f.clock()
@@ -26,7 +27,7 @@ func (r Reservation) Commit() bool {
 		f.rotate(now, now)
 		f.counts.RotatedByCount++
 	}
-	f.gens[0].add(r.key, f.places(r.key), now)
+	f.gens[0].add(r.key, r.places, now)
 	f.counts.Commits++
 	return true
 }
@@ -40,16 +41,7 @@ func (r Reservation) Abort() {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.end(r) {
+	if f.inFlight.end(&r.key, r.places.from, r.ticket) {
 		f.counts.Aborts++
 	}
-}
-
-// end takes the key out of flight if it is r who has it.
-func (f *Filter) end(r Reservation) bool {
-	if f.inFlight[r.key] != r.ticket {
-		return false
-	}
-	delete(f.inFlight, r.key)
-	return true
 }

@@ -14,10 +14,10 @@ type BatchHandler func(ctx context.Context, ds []*Delivery) []error
 
 // ConsumeBatch is Consume with up to g.Batch.Messages messages a call.
 func (b *Broker) ConsumeBatch(ctx context.Context, g Group, h BatchHandler) error {
-	if err := b.validGroup(g, true, h != nil); err != nil {
+	if err := b.validGroup(g, byBatch, h != nil); err != nil {
 		return err
 	}
-	g = g.withDefaults(true)
+	g = g.withDefaults(byBatch)
 	return b.consume(ctx, &consumer{
 		b: b, group: g, batch: h, size: g.Batch.Messages,
 		limits: ReceiveLimits{Bytes: g.Batch.Bytes, Linger: g.Batch.Wait},

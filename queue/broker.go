@@ -29,7 +29,7 @@ type Broker struct {
 	drainTime    time.Duration
 	singles      sync.Pool // of *single
 
-	panics, late atomic.Int64 // as in Stats
+	panics, late, undecoded atomic.Int64 // as in Stats
 
 	life
 }
@@ -108,7 +108,13 @@ func (b *Broker) WaitIdle(ctx context.Context, groups ...string) error {
 	if b.closed.Load() {
 		return ErrClosed
 	}
-	return w.WaitIdle(ctx, groups...)
+	err := w.WaitIdle(ctx, groups...)
+	for _, g := range groups {
+		if err != nil && b.allStuck(g) {
+			err = fmt.Errorf("%w; group %q: %s", err, g, stuckReason)
+		}
+	}
+	return err
 }
 
 // can returns ErrUnsupported if the engine lacks f.

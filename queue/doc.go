@@ -17,9 +17,12 @@
 //     back by our own stop, from 1.
 //   - Lane: what keeps an order: the messages of one key of a partition (ByKey), or of one partition (ByPartition).
 //     One hand-over of a lane is in work at a time, and a message that waits for its next attempt holds its lane alone.
+//   - Failure: what becomes of a message whose attempt failed: when it comes again, what is behind it meanwhile, and what when it does not come again.
+//   - Dead letter: a message that is not tried again, in a topic for such, with where, whom and why it failed.
 //   - Cursor: how far a group came in a partition: the floor, below which every message is done, and the set of those
 //     done above it. Messages may be finished in any order.
 //   - Lag: how many messages of a group are not done, counted one by one.
+//   - Backlog: what the slowest group of a topic has before it, of those that count. [Limit] bounds it.
 //   - Receipt: what Publish returns: where the message stands, and how durable it is.
 //
 // # Guarantee

@@ -11,7 +11,8 @@ import (
 // applications pass in, and never asks for what Capabilities does not list.
 //
 // All calls may be concurrent. Slices belong to the caller, so that a publish can do without allocating.
-// An engine implements the optional interfaces [EngineReader], [EngineWaiter] and [EngineStats] where it can.
+// An engine implements the optional interfaces [EngineReader], [EngineWaiter], [EngineStats], [EngineTopics], [EngineGroups],
+// [EngineCommitter] and [EngineLetters] where it can.
 type Engine interface {
 	// Capabilities tells what the engine can do. It does not change while the engine is open.
 	Capabilities() Capabilities
@@ -19,7 +20,8 @@ type Engine interface {
 	// *ConfigError that names each difference. c has its defaults filled in. The topic is durable on return.
 	EnsureTopic(ctx context.Context, name string, c TopicConfig) error
 	// Publish stores ms, all or none, fills rs (of the same length), and returns when the strictest topic's
-	// durability is reached. Errors are those of Broker.Publish.
+	// durability is reached. Errors are those of Broker.Publish. An engine that cannot CanDedup returns ErrUnsupported for a message with an ID, unless its topic's
+	// Dedup is Off.
 	Publish(ctx context.Context, ms []Message, rs []Receipt) error
 	// Join makes a member of m.Group, and the group if there is none. A group whose live members have other
 	// shared settings is a *ConfigError.
@@ -41,9 +43,15 @@ type Membership struct {
 	// the engine calls Group.Resume itself, then, for each partition, and moves the cursor behind the position it returned.
 	Assigned, Revoked func(topic string, partition int)
 	// Missed and Damaged, never nil, are told that messages are gone, and that a partition cannot be read on. They too run inside
-	// Receive.
+	// Receive or Join, or where an operator gives up what is damaged.
 	Missed  func(from, to Position, records int64)
 	Damaged func(topic string, partition int, err error)
+	// Expired, never nil if Group.Lease is set, is told that a hand-over was not settled before its Deadline: its handle is void, and the
+	// message comes again. It runs in any goroutine.
+	Expired func(handle any, p Position, attempt int)
+	// Fenced, never nil if Group.Lease is set, is told that a hand-over was taken back, uncounted, since the group was moved: its handle is
+	// void. It runs in any goroutine.
+	Fenced func(handle any)
 }
 
 // Member is one running Consume of a group: it receives what may run now and settles it.
@@ -54,7 +62,9 @@ type Member interface {
 	// or the group stopped. Several goroutines may wait in Receive at once.
 	Receive(ctx context.Context, dst []Handover, limits ReceiveLimits) (int, error)
 	// Settle takes the outcome of hand-overs and sets each Err: nil, or ErrLeaseLost where the handle is
-	// not current any more. It never waits for the disk unless a settlement asks for it.
+	// not current any more, or ErrStopped or ErrClosed where nothing is taken any more: an attempt that failed is not counted then, and the message comes again after the next open. It never waits for the disk unless a settlement asks for it. Those of one call that publish are one
+	// commit: if it cannot be stored, each of them has the error, Broker.Publish's, its handle stays current, and it is to be settled in another way. ctx bounds
+	// the wait alone: if it ends first the error is ErrIndeterminate, and the outcome counts once it is stored.
 	Settle(ctx context.Context, ss []Settlement)
 	// Leave gives back what is in flight, uncounted, makes cursors durable, and hands the partitions to the other members.
 	Leave(ctx context.Context) error
@@ -69,8 +79,13 @@ type ReceiveLimits struct {
 // Handover is a message given to a member to be worked on. Its bytes belong to the receiver.
 type Handover struct {
 	Record
-	Attempt int // 1 for the first
-	Handle  any // the engine's token, never the same for two hand-overs
+	Attempt     int       // 1 for the first
+	FirstFailed time.Time // when the first attempt failed; zero at the first attempt, and where the engine does not keep it
+	LastError   string    // the Settlement.Cause of the attempt before, perhaps cut; the same
+	Crashes     int       // how often the process died while it was worked on, apart from Attempt
+	Expired     bool      // it is past its Expires, and Group.Failure.BuryExpired is set: else it would be done already
+	Deadline    time.Time // if Group.Lease is set: from then on the handle is void, and the attempt has failed
+	Handle      any       // the engine's token, never the same for two hand-overs
 }
 
 // Outcome is what became of a hand-over.
@@ -80,21 +95,29 @@ type Outcome uint8
 const (
 	SettleDone    Outcome = iota + 1 // finished: never given to this group again
 	SettleRetry                      // failed: again after Settlement.After, with the next attempt number, its lane waiting
-	SettleRelease                    // given back by our own stop: again, without counting the attempt
+	SettleRelease                    // given back, by our own stop or since it could not be settled: again after Settlement.After, the attempt not counted
+	SettleClaim                      // finished before it is worked on, for AtMostOnce: durable when Settle returns; the handle stays current, and keeps its lane, until it is settled once more
+	SettleExtend                     // not an outcome: the Deadline is Settlement.After from now, if there is one
 )
 
 // Settlement is the outcome of one hand-over.
 type Settlement struct {
 	Handle  any
 	Outcome Outcome
-	After   time.Duration // of SettleRetry
+	After   time.Duration // of SettleRetry, SettleRelease and SettleExtend
+	Cause   string        // of SettleRetry: what Handover.LastError will be
+	Publish []Message     // of SettleDone, CanCommit: stored together with the outcome, but for duplicates, or neither is; Settle returns when both are durable
+	Marks   bool          // of SettleDone: what was marked by MemberMarker is stored with it too; else it is given up
+	Wait    bool          // of SettleDone: Settle returns when it is durable
 	Err     error         // set by Settle
 }
 
 // Capabilities is what an engine can do.
 type Capabilities struct {
-	Name     string
-	MaxBytes int // the largest message, of key, value and headers together, that any topic may allow
+	Name string
+	// MaxBytes is the largest message, of key, value and headers together, that any topic may allow. The library's own headers, whose keys begin with
+	// "leat-", do not count, here and for TopicConfig.MaxBytes; they amount to MaxLibraryHeaderBytes at most.
+	MaxBytes int
 	Features map[Feature]Grade
 }
 
@@ -105,21 +128,89 @@ type Feature string
 const (
 	CanOrderByKey       Feature = "order by key"
 	CanOrderByPartition Feature = "order by partition"
-	CanShare            Feature = "share partitions" // Unordered
-	CanBatch            Feature = "atomic batch"     // PublishBatch over topics and partitions
+	CanShare            Feature = "share partitions"  // Unordered
+	CanBatch            Feature = "atomic batch"      // PublishBatch over topics and partitions
+	CanCommit           Feature = "atomic commit"     // Settlement.Publish: messages together with an outcome
+	CanClaim            Feature = "claim before work" // SettleClaim
 	CanRead             Feature = "read without a group"
 	CanResume           Feature = "resume behind a position"
+	CanPark             Feature = "park keys" // ParkKey
 	CanCountAttempts    Feature = "count attempts across restarts"
 	CanStoreInMemory    Feature = "topics in memory"       // Durability Memory
 	CanRetain           Feature = "bounded retention"      // Retention.Age, Bytes and Records
 	CanRemoveDone       Feature = "remove what is done"    // Retention.WhenDone
 	CanKeepLatest       Feature = "keep the latest by key" // Retention.LatestByKey
+	CanLease            Feature = "lease"                  // Deliveries
+	CanPause            Feature = "pause a group"          // Admin.Pause
+	CanSeek             Feature = "move a group"           // Admin.Seek
+	CanExclude          Feature = "one active member"      // Group.Exclusive
+	CanExpire           Feature = "expire groups"          // Group.ExpireAfter
+	CanDelay            Feature = "delay messages"         // Message.NotBefore, Cancel, Reschedule
+	CanExpireMessages   Feature = "expire messages"        // Message.Expires
+	CanDedup            Feature = "dedup by message ID"    // TopicConfig.Dedup
+	CanMark             Feature = "marks"                  // Tx.Mark, Delivery.Mark
+	CanLimit            Feature = "bound a backlog"        // TopicConfig.Limit, Group.Uncounted
 )
 
 // Grade says how well an engine does what a Feature names.
 type Grade struct {
 	Emulated bool   // done above the engine's own means, at a price that Limit names
 	Limit    string // what it cannot do all the same; "" for nothing
+}
+
+// EngineCommitter is implemented by engines that list CanCommit.
+type EngineCommitter interface {
+	// Admit returns the error with which a Settlement that publishes ms could never be stored, whose hand-over came from the topic source:
+	// ErrNotFound, ErrTooLarge, ErrMixedDurability, ErrConflict. It stores nothing.
+	Admit(source string, ms []Message) error
+}
+
+// EngineMarker is implemented by engines that list CanMark.
+type EngineMarker interface {
+	// NewMarks begins a unit of work that may mark.
+	NewMarks() Marks
+}
+
+// Marks is what one unit of work marks. Its methods are called by one goroutine at a time.
+type Marks interface {
+	// Mark is Tx.Mark's. Until Commit or Release nobody else can mark the key.
+	Mark(ctx context.Context, scope, key string) (first bool, err error)
+	// Commit stores ms, of which it fills rs, and the marks in one step. Errors are those of Engine.Publish.
+	Commit(ctx context.Context, ms []Message, rs []Receipt) error
+	// Release gives up what was marked and not committed. It is called last, always.
+	Release()
+}
+
+// EngineLetters is implemented by engines that remember which dead letters were dealt with: each alone, in any order, durably.
+type EngineLetters interface {
+	// KeepLetters has the topic keep letters until they are settled, where its retention removes what is done.
+	KeepLetters(ctx context.Context, topic string) error
+	// Letters reads what of the topic is not settled, library headers included, in order within each partition, up to what is there now.
+	Letters(ctx context.Context, topic string) iter.Seq2[*Record, error]
+	// SettleLetters settles those of ls that are not yet, all of them and what they publish in one step, or none: then each of them has the
+	// error, Broker.Publish's.
+	SettleLetters(ctx context.Context, ls []LetterSettlement)
+}
+
+// LetterSettlement is what becomes of a dead letter.
+type LetterSettlement struct {
+	At      Position
+	Publish []Message
+	Before  bool  // set by SettleLetters: it was settled before, or is gone. Nothing was done
+	Err     error // the same
+}
+
+// MemberMarker is implemented by the members of engines that list CanMark and CanCommit.
+type MemberMarker interface {
+	// Mark is Delivery.Mark's. The mark commits with the Settlement whose Marks is set, and is given up when the hand-over ends in another way, ErrLeaseLost
+	// included.
+	Mark(ctx context.Context, handle any, scope, key string) (first bool, err error)
+}
+
+// MemberReader is implemented by the members of engines that may keep what waits for its next attempt elsewhere than in its topic.
+type MemberReader interface {
+	// Stored returns the message of a hand-over whose handle is current, as it is stored; false if it cannot be read any more.
+	Stored(h *Handover) (m Message, there bool)
 }
 
 // EngineReader is implemented by engines that can be read without a group.
@@ -134,7 +225,45 @@ type EngineWaiter interface {
 	WaitIdle(ctx context.Context, groups ...string) error
 }
 
+// EngineScheduler is implemented by engines that list CanDelay.
+type EngineScheduler interface {
+	// Cancel is Broker.Cancel.
+	Cancel(ctx context.Context, t TimerID) error
+	// Reschedule is Broker.Reschedule.
+	Reschedule(ctx context.Context, t TimerID, at time.Time) (TimerID, error)
+}
+
 // EngineStats is implemented by engines that count; the Broker adds what it counts itself.
 type EngineStats interface {
 	Stats() Stats
+}
+
+// EngineTopics is implemented by engines whose topics can be listed and removed.
+type EngineTopics interface {
+	// Topics lists the topics, sorted by name; the library's own are not among them.
+	Topics(ctx context.Context) ([]TopicInfo, error)
+	// Topic returns one topic, or ErrNotFound.
+	Topic(ctx context.Context, name string) (TopicInfo, error)
+	// TopicConfig returns the configuration of one topic, defaults filled in, or ErrNotFound. It reads no messages.
+	TopicConfig(ctx context.Context, name string) (TopicConfig, error)
+	// DeleteTopic is Admin.DeleteTopic.
+	DeleteTopic(ctx context.Context, name string) error
+	// Purge is Admin.Purge.
+	Purge(ctx context.Context, topic string) (int64, error)
+}
+
+// EngineGroups is implemented by engines whose groups can be listed and removed.
+type EngineGroups interface {
+	// Groups lists the groups, sorted by name.
+	Groups(ctx context.Context) ([]GroupInfo, error)
+	// Group returns one group, or ErrNotFound.
+	Group(ctx context.Context, name string) (GroupInfo, error)
+	// CreateGroup is Admin.CreateGroup. g was judged, and has nothing set but what members share and where it begins.
+	CreateGroup(ctx context.Context, g Group) error
+	// PauseGroup is Admin.Pause, or Admin.Resume; it is called if the engine claims CanPause.
+	PauseGroup(ctx context.Context, name string, paused bool) error
+	// SeekGroup is Admin.Seek; it is called if the engine claims CanSeek.
+	SeekGroup(ctx context.Context, name string, to Start) error
+	// DeleteGroup is Admin.DeleteGroup.
+	DeleteGroup(ctx context.Context, name string) error
 }

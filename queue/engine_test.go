@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/leatmq/leat/retry"
 )
 
 // sliceEngine keeps everything in one slice: one partition, one group, nothing waits for anything but its own
@@ -40,7 +42,7 @@ type sliceItem struct {
 
 func newSliceEngine() *sliceEngine {
 	features := map[Feature]Grade{}
-	for _, f := range []Feature{CanOrderByKey, CanOrderByPartition, CanShare, CanBatch, CanRead, CanResume} {
+	for _, f := range []Feature{CanOrderByKey, CanOrderByPartition, CanShare, CanBatch, CanRead, CanResume, CanCommit} {
 		features[f] = Grade{}
 	}
 	return &sliceEngine{
@@ -246,4 +248,5 @@ func inBackground(f func() error) func() error {
 	return func() error { return <-c }
 }
 
-var group = Group{Name: "g", Topics: []string{"t"}, Concurrency: 1}
+// group tries again for ever: after 100 ms, doubling to a minute.
+var group = Group{Name: "g", Topics: []string{"t"}, Concurrency: 1, Failure: Failure{Retry: retry.Policy{Jitter: retry.NoJitter, MaxAttempts: -1}}}

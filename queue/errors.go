@@ -18,8 +18,10 @@ var (
 	ErrTooLarge = errors.New("queue: too large")
 	// ErrFull: there was no room, or no time to wait for it. Nothing was stored: publish again later.
 	ErrFull = errors.New("queue: full")
-	// ErrIndeterminate: the wait for durability ended after the message was taken. It may be stored or not; publishing
-	// again may store it twice.
+	// ErrRateLimited: messages come faster than TopicConfig.Limit allows, and there was no time to wait. Every error that is ErrRateLimited is ErrFull too. Nothing was stored.
+	ErrRateLimited = errors.New("queue: more than the rate of the topic allows")
+	// ErrIndeterminate: the wait for durability ended after the message was taken. It may be stored or not. Publish it again with the same
+	// Message.ID, and it is stored once; without an ID that may store it twice.
 	ErrIndeterminate = errors.New("queue: stored or not")
 	// ErrLeaseLost: the outcome of a hand-over came too late to count; the message belongs to another worker.
 	ErrLeaseLost = errors.New("queue: lease lost")
@@ -28,10 +30,17 @@ var (
 	// ErrMixedDurability: a batch has messages of topics in memory together with others, and could not survive whole. Nothing was stored:
 	// publish them apart, or make the topic as durable as the others.
 	ErrMixedDurability = errors.New("queue: messages in memory and durable ones cannot be one batch")
+	// ErrConflict: two messages of one batch have the same topic and ID, of which one would be taken for a duplicate of the other: give each an ID of its own. Or
+	// two transactions wait for each other's marks: do it again. Nothing was stored.
+	ErrConflict = errors.New("queue: conflict over an ID")
 	// ErrStopped: the store stopped writing, after a failed write for instance; the cause is wrapped with it. Close the
 	// broker, mend the cause, open it again. Reading without a group goes on meanwhile.
 	ErrStopped = errors.New("queue: the store stopped writing")
 )
+
+// ErrHandlerTimeout: a handler did not return within its Group.HandlerTimeout. It is the cause of the end of its context, and in the failure of
+// the attempt, together with what the handler returned in the end.
+var ErrHandlerTimeout = errors.New("queue: the handler ran longer than its time")
 
 // errGoexit is the failure of a handler that ended its goroutine.
 var errGoexit = errors.New("queue: the handler called runtime.Goexit")
@@ -119,7 +128,8 @@ func (e *PanicError) Unwrap() error {
 }
 
 // StuckError is returned by Shutdown and Close if handlers did not return though their context had ended. The broker
-// is closed all the same; what the handlers finish later does not count, and their messages come again.
+// is closed all the same; what the handlers finish later does not count, and their messages come again. A Consume whose ctx ended
+// returns it, if handlers are still running that it had given up when their Group.HandlerTimeout was over.
 type StuckError struct {
 	Handlers int    // how many; 0 if it is the engine that a member hangs in
 	Stacks   []byte // of their goroutines
@@ -127,5 +137,5 @@ type StuckError struct {
 
 // Error tells the number of handlers, without the stacks.
 func (e *StuckError) Error() string {
-	return fmt.Sprintf("queue: closed while %d handlers had not returned", e.Handlers)
+	return fmt.Sprintf("queue: %d handlers have not returned", e.Handlers)
 }

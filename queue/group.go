@@ -18,15 +18,18 @@ const (
 	defaultBatchMessages = 100
 	defaultBatchBytes    = 1 << 20
 	defaultBatchWait     = 10 * time.Millisecond
+	defaultLease         = 30 * time.Second
 )
 
 // Group says who consumes what, and how. 'Shared' fields must match those of the group's live members; the others are
 // this member's own. A group without members takes the newcomer's settings and keeps its cursors.
 type Group struct {
-	Name       string   // as a topic's: ASCII letters, digits, '.', '_', '-', at most MaxNameBytes
-	Topics     []string // shared; at least one
-	Order      Order    // shared
-	StartIfNew Start    // where the group begins; looked at only when it is made
+	Name       string    // as a topic's: ASCII letters, digits, '.', '_', '-', at most MaxNameBytes
+	Topics     []string  // shared; at least one
+	Order      Order     // shared
+	StartIfNew Start     // where the group begins; looked at only when it is made
+	Guarantee  Guarantee // shared; AtMostOnce is not for Resume
+	Failure    Failure   // what becomes of messages whose attempts fail
 
 	// Resume makes a position kept outside the truth, for effects that are stored together with it. It is called for each
 	// partition given to this member and returns the last position whose effect is stored: the group goes on behind it,
@@ -38,7 +41,32 @@ type Group struct {
 	Concurrency   int   // workers of this member, and handlers at once; 0: GOMAXPROCS; at most MaxConcurrency
 	InFlightBytes int   // of the messages that this member has in hand; one message always passes; 0: 64 MiB
 	Batch         Batch // of ConsumeBatch only
+
+	// HandlerTimeout is how long a call of the handler may take, not with Deliveries; 0: as long as it likes. Then its context ends, with
+	// the cause ErrHandlerTimeout, and what it returns within a second more is its outcome. From then on it is given up: the attempt
+	// has failed, the message goes to another worker, which is at work on it, or its key, while the handler may still be, and
+	// Events.Slow tells with its stack. What it returns at last changes nothing. Another worker takes its place, for at most
+	// MaxStuckHandlers at a time.
+	HandlerTimeout time.Duration
+
+	Lease time.Duration // of Deliveries only: how long a delivery may be held without extending it; 0: 30s
+
+	// Exclusive gives everything to one member. The others stand by, and the one that has waited longest takes over when it leaves. Shared.
+	Exclusive bool
+	// ExpireAfter has the group deleted when it was without members for so long, counted while the broker was open; 0: never. Shared.
+	ExpireAfter time.Duration
+	// Uncounted has the group's backlog not count for TopicConfig.Limit: however slow it is, it holds up no publisher, and nothing is dropped for it. Shared.
+	Uncounted bool
 }
+
+// shape is a way to consume.
+type shape uint8
+
+const (
+	byMessage shape = iota // Consume
+	byBatch                // ConsumeBatch
+	byLease                // Deliveries
+)
 
 // Batch bounds what one call of a BatchHandler gets.
 type Batch struct {
@@ -81,9 +109,8 @@ func (o Order) feature() Feature {
 	return CanOrderByKey
 }
 
-// withDefaults fills in what a member of either kind needs; batch says whether it takes batches. The result shares no
-// memory with the caller's.
-func (g Group) withDefaults(batch bool) Group {
+// withDefaults fills in what a member of that shape needs. The result shares no memory with the caller's.
+func (g Group) withDefaults(s shape) Group {
 	g.Topics = slices.Clone(g.Topics)
 	if g.Concurrency == 0 {
 		g.Concurrency = min(runtime.GOMAXPROCS(0), MaxConcurrency)
@@ -91,7 +118,10 @@ func (g Group) withDefaults(batch bool) Group {
 	if g.InFlightBytes == 0 {
 		g.InFlightBytes = defaultInFlightBytes
 	}
-	if !batch {
+	if s == byLease && g.Lease == 0 {
+		g.Lease = defaultLease
+	}
+	if s != byBatch {
 		return g
 	}
 	if g.Batch.Messages == 0 {
@@ -106,8 +136,8 @@ func (g Group) withDefaults(batch bool) Group {
 	return g
 }
 
-// validate judges g as the caller wrote it. batch says whether it is for ConsumeBatch, handled whether there is a handler.
-func (g Group) validate(batch, handled bool) error {
+// validate judges g as the caller wrote it. handled says whether there is a handler, where that shape has one.
+func (g Group) validate(s shape, handled bool) error {
 	f := faults{subject: "group " + strconv.Quote(g.Name)}
 	f.check(handled, "handler", nil, "must not be nil")
 	f.name("Name", g.Name)
@@ -120,11 +150,21 @@ func (g Group) validate(batch, handled bool) error {
 	}
 	f.check(g.Order <= Unordered, "Order", g.Order, "one of ByKey, ByPartition, Unordered")
 	g.StartIfNew.validate(&f, "StartIfNew", seen)
+	f.check(g.ExpireAfter >= 0, "ExpireAfter", g.ExpireAfter, "not negative")
 	f.check(g.Resume == nil || g.Order == ByPartition, "Resume", g.Order, "needs Order ByPartition")
+	f.check(g.Resume == nil || s != byLease, "Resume", nil, "not with Deliveries, where who lost a lease may still work")
+	f.check(g.Guarantee <= ExactlyOnce, "Guarantee", g.Guarantee, "one of AtLeastOnce, AtMostOnce, ExactlyOnce")
+	f.check(g.Resume == nil || g.Guarantee != AtMostOnce, "Resume", g.Guarantee, "not with AtMostOnce, which would repeat nothing")
+	g.Failure.check(&f, &g)
 	f.check(g.Concurrency >= 0, "Concurrency", g.Concurrency, "not negative")
 	f.check(g.Concurrency <= MaxConcurrency, "Concurrency", g.Concurrency, fmt.Sprintf("at most %d", MaxConcurrency))
 	f.check(g.InFlightBytes >= 0, "InFlightBytes", g.InFlightBytes, "not negative")
-	if !batch {
+	f.check(g.HandlerTimeout >= 0, "HandlerTimeout", g.HandlerTimeout, "not negative")
+	f.check(g.HandlerTimeout == 0 || s != byLease, "HandlerTimeout", g.HandlerTimeout, "not with Deliveries, which have a Lease")
+	f.check(g.HandlerTimeout == 0 || g.Resume == nil, "HandlerTimeout", g.HandlerTimeout, "not with Resume, where no two handlers may be at work")
+	f.check(g.Lease >= 0, "Lease", g.Lease, "not negative")
+	f.check(g.Lease == 0 || s == byLease, "Lease", g.Lease, "only with Deliveries")
+	if s != byBatch {
 		f.check(g.Batch == Batch{}, "Batch", g.Batch, "only with ConsumeBatch")
 		return f.err()
 	}

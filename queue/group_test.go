@@ -15,38 +15,48 @@ func TestGroupFaults(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		group  Group
-		batch  bool
+		shape  shape
 		fields []string
 	}{
-		{"least", Group{Name: "g", Topics: []string{"t"}}, false, nil},
-		{"resume", Group{Name: "g", Topics: []string{"t"}, Order: ByPartition, Resume: resume}, false, nil},
-		{"batch", Group{Name: "g", Topics: []string{"t"}, Batch: Batch{1, 1, 1}}, true, nil},
-		{"empty", Group{}, false, []string{"Name", "Topics"}},
-		{"names", Group{Name: "a/b", Topics: []string{"", "t", "t"}}, false, []string{"Name", "Topics", "Topics"}},
-		{"resume by key", Group{Name: "g", Topics: []string{"t"}, Resume: resume}, false, []string{"Resume"}},
-		{"batch without ConsumeBatch", Group{Name: "g", Topics: []string{"t"}, Batch: Batch{Messages: 1}}, false, []string{"Batch"}},
-		{"negative", Group{Name: "g", Topics: []string{"t"}, Order: 9, Concurrency: -1, InFlightBytes: -1, Batch: Batch{-1, -1, -1}}, true,
+		{"least", Group{Name: "g", Topics: []string{"t"}}, byMessage, nil},
+		{"resume", Group{Name: "g", Topics: []string{"t"}, Order: ByPartition, Resume: resume}, byMessage, nil},
+		{"batch", Group{Name: "g", Topics: []string{"t"}, Batch: Batch{1, 1, 1}}, byBatch, nil},
+		{"empty", Group{}, byMessage, []string{"Name", "Topics"}},
+		{"names", Group{Name: "a/b", Topics: []string{"", "t", "t"}}, byMessage, []string{"Name", "Topics", "Topics"}},
+		{"resume by key", Group{Name: "g", Topics: []string{"t"}, Resume: resume}, byMessage, []string{"Resume"}},
+		{"batch without ConsumeBatch", Group{Name: "g", Topics: []string{"t"}, Batch: Batch{Messages: 1}}, byMessage, []string{"Batch"}},
+		{"negative", Group{Name: "g", Topics: []string{"t"}, Order: 9, Concurrency: -1, InFlightBytes: -1, Batch: Batch{-1, -1, -1}}, byBatch,
 			[]string{"Order", "Concurrency", "InFlightBytes", "Batch.Messages", "Batch.Bytes", "Batch.Wait"}},
-		{"too many", Group{Name: "g", Topics: []string{"t"}, Concurrency: MaxConcurrency + 1, Batch: Batch{Messages: MaxBatchMessages + 1}}, true,
+		{"too many", Group{Name: "g", Topics: []string{"t"}, Concurrency: MaxConcurrency + 1, Batch: Batch{Messages: MaxBatchMessages + 1}}, byBatch,
 			[]string{"Concurrency", "Batch.Messages"}},
-		{"start", Group{Name: "g", Topics: []string{"t", "u"}, StartIfNew: From(at("t", 0), at("u", 0), at("t", 1))}, false, nil},
-		{"start elsewhere", Group{Name: "g", Topics: []string{"t"}, StartIfNew: After(at("u", 0))}, false, []string{"StartIfNew"}},
-		{"start twice", Group{Name: "g", Topics: []string{"t"}, StartIfNew: After(at("t", 0), at("t", 0))}, false, []string{"StartIfNew"}},
-		{"start nowhere", Group{Name: "g", Topics: []string{"t"}, StartIfNew: From(Position{}, at("t", -1))}, false, []string{"StartIfNew", "StartIfNew"}},
+		{"lease", Group{Name: "g", Topics: []string{"t"}, Lease: time.Second}, byLease, nil},
+		{"lease of a handler", Group{Name: "g", Topics: []string{"t"}, Lease: time.Second}, byMessage, []string{"Lease"}},
+		{"lease of a batch handler", Group{Name: "g", Topics: []string{"t"}, Lease: time.Second}, byBatch, []string{"Lease"}},
+		{"for leases", Group{Name: "g", Topics: []string{"t"}, Lease: -1, Order: ByPartition, Resume: resume, Batch: Batch{Messages: 1}}, byLease,
+			[]string{"Resume", "Lease", "Batch"}},
+		{"timeout", Group{Name: "g", Topics: []string{"t"}, HandlerTimeout: time.Second}, byBatch, nil},
+		{"negative timeout", Group{Name: "g", Topics: []string{"t"}, HandlerTimeout: -1}, byMessage, []string{"HandlerTimeout"}},
+		{"timeout of leases", Group{Name: "g", Topics: []string{"t"}, HandlerTimeout: 1}, byLease, []string{"HandlerTimeout"}},
+		{"timeout with resume", Group{Name: "g", Topics: []string{"t"}, HandlerTimeout: 1, Order: ByPartition, Resume: resume}, byMessage,
+			[]string{"HandlerTimeout"}},
+		{"start", Group{Name: "g", Topics: []string{"t", "u"}, StartIfNew: From(at("t", 0), at("u", 0), at("t", 1))}, byMessage, nil},
+		{"start elsewhere", Group{Name: "g", Topics: []string{"t"}, StartIfNew: After(at("u", 0))}, byMessage, []string{"StartIfNew"}},
+		{"start twice", Group{Name: "g", Topics: []string{"t"}, StartIfNew: After(at("t", 0), at("t", 0))}, byMessage, []string{"StartIfNew"}},
+		{"start nowhere", Group{Name: "g", Topics: []string{"t"}, StartIfNew: From(Position{}, at("t", -1))}, byMessage, []string{"StartIfNew", "StartIfNew"}},
 	} {
-		err := c.group.validate(c.batch, true)
+		err := c.group.validate(c.shape, true)
 		if got := faultFields(err); !reflect.DeepEqual(got, c.fields) {
 			t.Errorf("%s: faults in %v, want %v (%v)", c.name, got, c.fields, err)
 		}
 	}
-	if got := faultFields((Group{Name: "g", Topics: []string{"t"}}).validate(false, false)); len(got) != 1 || got[0] != "handler" {
+	if got := faultFields((Group{Name: "g", Topics: []string{"t"}}).validate(byMessage, false)); len(got) != 1 || got[0] != "handler" {
 		t.Errorf("without a handler: faults in %v", got)
 	}
 }
 
 func TestGroupDefaults(t *testing.T) {
 	topics := []string{"t"}
-	g := Group{Name: "g", Topics: topics}.withDefaults(true)
+	g := Group{Name: "g", Topics: topics}.withDefaults(byBatch)
 	want := Group{Name: "g", Topics: []string{"t"}, Concurrency: runtime.GOMAXPROCS(0), InFlightBytes: 64 << 20,
 		Batch: Batch{100, 1 << 20, 10 * time.Millisecond}}
 	if !reflect.DeepEqual(g, want) {
@@ -56,8 +66,11 @@ func TestGroupDefaults(t *testing.T) {
 	if g.Topics[0] != "t" {
 		t.Error("the caller's slice is shared")
 	}
-	if g := (Group{}).withDefaults(false); g.Batch != (Batch{}) {
-		t.Errorf("Batch without ConsumeBatch is %+v, want zero", g.Batch)
+	if g := (Group{}).withDefaults(byMessage); g.Batch != (Batch{}) || g.Lease != 0 {
+		t.Errorf("Batch and Lease of Consume are %+v and %v, want zero", g.Batch, g.Lease)
+	}
+	if g := (Group{}).withDefaults(byLease); g.Batch != (Batch{}) || g.Lease != 30*time.Second {
+		t.Errorf("Batch and Lease of Deliveries are %+v and %v, want zero and 30s", g.Batch, g.Lease)
 	}
 }
 
@@ -110,20 +123,6 @@ func TestErrorTexts(t *testing.T) {
 	}
 	if got := (&StuckError{Handlers: 3}).Error(); !strings.Contains(got, "3 handlers") {
 		t.Error(got)
-	}
-}
-
-func TestRetryDelay(t *testing.T) {
-	want := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond,
-		1600 * time.Millisecond, 3200 * time.Millisecond, 6400 * time.Millisecond, 12800 * time.Millisecond,
-		25600 * time.Millisecond, 51200 * time.Millisecond, time.Minute, time.Minute}
-	for i, w := range want {
-		if got := retryDelay(i + 1); got != w {
-			t.Errorf("after attempt %d: %v, want %v", i+1, got, w)
-		}
-	}
-	if got := retryDelay(1 << 30); got != time.Minute {
-		t.Errorf("after attempt 1<<30: %v, want 1m", got)
 	}
 }
 

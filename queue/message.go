@@ -3,7 +3,6 @@ package queue
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -13,17 +12,34 @@ const (
 	MaxHeaderBytes = 16 << 10 // bytes of their keys and values together
 )
 
+// MaxIDBytes bounds Message.ID; more is ErrTooLarge.
+const MaxIDBytes = 255
+
+// MaxAhead bounds Message.NotBefore and Message.Expires: how far in the future they may be. It is 100 years.
+const MaxAhead = 100 * 365 * 24 * time.Hour
+
 // reservedHeaders begins the header keys that belong to the library.
 const reservedHeaders = "leat-"
 
 // Message is what an application publishes. Publish copies what it needs: the caller may reuse the slices.
 type Message struct {
-	Topic     string
-	Key       []byte // same key, same partition, in order; nil: unordered; empty: a key like any other
-	Value     []byte
-	Headers   Headers
+	Topic   string
+	Key     []byte // same key, same partition, in order; nil: unordered; empty: a key like any other
+	Value   []byte
+	Headers Headers
+	// ID names the message; any bytes, at most MaxIDBytes; "": it has no name. Within TopicConfig.Dedup a message whose ID its topic has had is not stored
+	// again: the receipt is the first one's, with Duplicate set. That is so of a message that is delayed from its publish on. So a publish that failed, or whose outcome is unknown, is repeated with the same ID. Messages
+	// that are published on their way through an application keep it.
+	ID        string
 	Timestamp time.Time // the application's own time; zero: the time at which it is stored
-	Partition Pin       // zero: by key, or in turn without one
+	// NotBefore delays the message: until that time, by the wall clock, nobody gets it, and it is not in its topic; its place in the order of the topic begins then. Zero, or
+	// not in the future: at once. At most [MaxAhead] from now. CanDelay. With an ID that its topic has had,
+	// be it of a message that waits, it is a duplicate, and NotBefore says nothing.
+	NotBefore time.Time
+	// Expires is when the message is of no use any more: no group gets it from then on, nor does one that had it before get it again; see Failure.BuryExpired. It may be read until
+	// retention removes it. Zero: never. At most MaxAhead from now, and after NotBefore. CanExpireMessages.
+	Expires   time.Time
+	Partition Pin // zero: by key, or in turn without one
 }
 
 // Size is what limits count: the bytes of key, value and headers together.
@@ -39,12 +55,27 @@ func (m *Message) check(maxBytes int) error {
 	if err := m.Headers.checkSize(); err != nil {
 		return err
 	}
+	if n := len(m.ID); n > MaxIDBytes {
+		return fmt.Errorf("%w: an ID of %d bytes, the limit is %d", ErrTooLarge, n, MaxIDBytes)
+	}
 	f := faults{subject: "message"}
 	m.Headers.checkKeys(&f)
 	if n, ok := m.Partition.N(); ok && n < 0 {
 		f.check(false, "Partition", n, "counted from 0")
 	}
+	m.checkTimes(&f)
 	return f.err()
+}
+
+// checkTimes judges NotBefore and Expires.
+func (m *Message) checkTimes(f *faults) {
+	if m.NotBefore.IsZero() && m.Expires.IsZero() {
+		return
+	}
+	latest := time.Now().Add(MaxAhead)
+	f.check(!m.NotBefore.After(latest), "NotBefore", m.NotBefore, "at most 100 years from now")
+	f.check(!m.Expires.After(latest), "Expires", m.Expires, "at most 100 years from now")
+	f.check(m.Expires.IsZero() || m.Expires.After(m.NotBefore), "Expires", m.Expires, "after NotBefore: a message that expires before it is due is for nobody")
 }
 
 // Pin names the partition of a message. The zero Pin names none; make others with [PinTo].
@@ -121,7 +152,7 @@ func (h Headers) checkKeys(f *faults) {
 		switch {
 		case h[i].Key == "":
 			f.check(false, "Headers", nil, "a header has a key")
-		case strings.HasPrefix(h[i].Key, reservedHeaders):
+		case library(h[i].Key):
 			f.check(false, "Headers", strconv.Quote(h[i].Key), `keys with "leat-" are the library's`)
 		}
 	}
@@ -133,12 +164,30 @@ type Record struct {
 	Message
 	Position Position
 	Appended time.Time // by the store's clock; never goes back within a partition
+
+	identity string // what Identity is; "": the ID or the position
 }
 
-// Receipt says where a published message stands.
+// Identity returns the message's ID, else its first position as text. It is never empty and the same at every attempt, also after the message was sent back from the
+// dead letters: what a handler gives to another system that is to do something once.
+func (r *Record) Identity() string {
+	switch {
+	case r.identity != "":
+		return r.identity
+	case r.ID != "":
+		return r.ID
+	}
+	return r.Position.String()
+}
+
+// Receipt says where a published message stands: Position or Timer is set. Those of a duplicate are the first one's as they are now: the timer that it has while it waits, its position
+// from when it is in its topic on.
 type Receipt struct {
 	Position   Position
+	Timer      TimerID    // of a message that is delayed, see Message.NotBefore: it has no position yet
 	Durability Durability // reached when Publish returned
+	Duplicate  bool       // its topic had a message with the ID: nothing was stored, Position or Timer is the first one's
+	Dropped    bool       // its topic was full, and its Limit.WhenFull is DropNew: nothing was stored
 }
 
 // Durability says what a stored message survives, in growing order. Zero means the default in a [TopicConfig] and

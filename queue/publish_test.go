@@ -34,11 +34,11 @@ func TestPublish(t *testing.T) {
 	e := newSliceEngine()
 	b := open(t, e, Options{})
 	r, err := b.Publish(t.Context(), Message{Topic: "t", Value: []byte("v")})
-	if want := (Receipt{NewPosition("t", 0, 1, 0), Memory}); r != want || err != nil {
+	if want := (Receipt{Position: NewPosition("t", 0, 1, 0), Durability: Memory}); r != want || err != nil {
 		t.Errorf("got %+v, %v, want %+v", r, err, want)
 	}
 	rs, err := b.PublishBatch(t.Context(), Message{Topic: "t"}, Message{Topic: "u"})
-	if want := []Receipt{{NewPosition("t", 0, 1, 1), Memory}, {NewPosition("u", 0, 1, 2), Memory}}; !reflect.DeepEqual(rs, want) || err != nil {
+	if want := []Receipt{{Position: NewPosition("t", 0, 1, 1), Durability: Memory}, {Position: NewPosition("u", 0, 1, 2), Durability: Memory}}; !reflect.DeepEqual(rs, want) || err != nil {
 		t.Errorf("got %+v, %v, want %+v", rs, err, want)
 	}
 	if rs, err := b.PublishBatch(t.Context()); len(rs) != 0 || err != nil {
@@ -115,7 +115,7 @@ func TestEnsureTopic(t *testing.T) {
 	if err := b.EnsureTopic(t.Context(), "t", TopicConfig{Partitions: 8}); err != nil {
 		t.Fatal(err)
 	}
-	if want := (TopicConfig{Partitions: 8, Durability: Synced, MaxBytes: 1 << 20}); e.ensured != want {
+	if want := (TopicConfig{Partitions: 8, Durability: Synced, MaxBytes: 1 << 20, Dedup: Dedup{}.WithDefaults()}); e.ensured != want {
 		t.Errorf("the engine got %+v, want the defaults filled in: %+v", e.ensured, want)
 	}
 	var config *ConfigError

@@ -15,7 +15,12 @@ func (b *Broker) Read(ctx context.Context, r Range) iter.Seq2[*Record, error] {
 			yield(nil, err)
 			return
 		}
-		reader.Read(ctx, r)(yield)
+		reader.Read(ctx, r)(func(rec *Record, err error) bool {
+			if rec != nil {
+				rec.show()
+			}
+			return yield(rec, err)
+		})
 	}
 }
 

@@ -46,7 +46,7 @@ func (s Start) Resolve() (kind StartKind, t time.Time, ps []Position) {
 	return s.kind, s.time, s.positions
 }
 
-// validate judges the positions of s against the topics that are to be read.
+// validate judges the positions of s against the topics that are to be read; nil: any.
 func (s Start) validate(f *faults, field string, topics map[string]bool) {
 	type place struct {
 		topic     string
@@ -57,7 +57,7 @@ func (s Start) validate(f *faults, field string, topics map[string]bool) {
 		at := place{p.Topic(), p.Partition()}
 		offset, ok := p.Offset()
 		f.check(ok && at.partition >= 0 && offset >= 0, field, fmt.Sprintf("%q", p), "a position that can be")
-		f.check(!ok || topics[at.topic], field, p, "of a topic that is read")
+		f.check(!ok || topics == nil || topics[at.topic], field, p, "of a topic that is read")
 		f.check(!seen[at], field, p, "one position a partition")
 		seen[at] = true
 	}

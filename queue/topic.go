@@ -14,6 +14,12 @@ const (
 
 	defaultSyncEvery = time.Second
 	defaultMaxBytes  = 1 << 20
+
+	defaultDedupWindow = 10 * time.Minute
+	defaultDedupIDs    = 1_000_000
+	minDedupWindow     = time.Second
+	maxDedupWindow     = 30 * 24 * time.Hour
+	maxDedupIDs        = 1 << 24
 )
 
 // TopicConfig is what every engine understands about a topic. EnsureTopic compares it with what is there, defaults
@@ -24,6 +30,41 @@ type TopicConfig struct {
 	SyncEvery  time.Duration // for Interval only; 0: 1s
 	MaxBytes   int           // of key, value and headers of one message together; 0: 1 MiB
 	Retention  Retention     // what may be removed; zero: nothing
+	Dedup      Dedup         // of messages with an ID; zero: 10 minutes, 1,000,000 IDs
+	Limit      Limit         // of what groups are behind, and of how fast messages come; zero: no bound
+}
+
+// Dedup says for how long a topic remembers the IDs of its messages. Both bounds hold: an ID is forgotten when it is as old as Window, or when IDs newer
+// ones have come. Both are counted from the publish, of a message that is delayed as well: when it becomes due it is nothing new, and if its ID is forgotten by then another one with it
+// may come before. What is remembered outlives the process if the topic does, and costs about 50 bytes of memory for each ID, in a topic that has any.
+type Dedup struct {
+	Window time.Duration // 0: 10 minutes; from a second to 30 days
+	IDs    int           // 0: 1,000,000; at most 16,777,216
+	Off    bool          // IDs are names only, and nothing is a duplicate; Window and IDs are zero then
+}
+
+// WithDefaults returns d with its zero fields filled in.
+func (d Dedup) WithDefaults() Dedup {
+	if d.Off {
+		return d
+	}
+	if d.Window == 0 {
+		d.Window = defaultDedupWindow
+	}
+	if d.IDs == 0 {
+		d.IDs = defaultDedupIDs
+	}
+	return d
+}
+
+func (d Dedup) check(f *faults) {
+	if d.Off {
+		f.check(d.Window == 0, "Dedup.Window", d.Window, "zero with Off")
+		f.check(d.IDs == 0, "Dedup.IDs", d.IDs, "zero with Off")
+		return
+	}
+	f.check(d.Window >= minDedupWindow && d.Window <= maxDedupWindow, "Dedup.Window", d.Window, fmt.Sprintf("from %v to %v", minDedupWindow, maxDedupWindow))
+	f.check(d.IDs >= 1 && d.IDs <= maxDedupIDs, "Dedup.IDs", d.IDs, fmt.Sprintf("from 1 to %d", maxDedupIDs))
 }
 
 func (c TopicConfig) withDefaults() TopicConfig {
@@ -39,6 +80,7 @@ func (c TopicConfig) withDefaults() TopicConfig {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = defaultMaxBytes
 	}
+	c.Dedup = c.Dedup.WithDefaults()
 	return c
 }
 
@@ -52,6 +94,9 @@ func CheckTopic(name string, c TopicConfig, maxBytes int) (TopicConfig, error) {
 // features lists what an engine must be able to for c.
 func (c TopicConfig) features() []Feature {
 	fs := c.Retention.features()
+	if c.Limit != (Limit{}) {
+		fs = append(fs, CanLimit)
+	}
 	if c.Durability == Memory {
 		fs = append(fs, CanStoreInMemory)
 	}
@@ -68,6 +113,8 @@ func validateTopic(name string, c TopicConfig, maxBytes int) error {
 	f.check(c.SyncEvery >= 0, "SyncEvery", c.SyncEvery, "not negative")
 	f.check(c.MaxBytes > 0, "MaxBytes", c.MaxBytes, "not negative")
 	c.Retention.check(&f)
+	c.Dedup.check(&f)
+	c.Limit.check(&f, c.MaxBytes)
 	f.check(maxBytes <= 0 || c.MaxBytes <= maxBytes, "MaxBytes", c.MaxBytes, fmt.Sprintf("the engine's limit is %d", maxBytes))
 	return f.err()
 }
@@ -90,6 +137,14 @@ func Differences(have, want TopicConfig) []Fault {
 	compare("Retention.Records", have.Retention.Records, want.Retention.Records)
 	compare("Retention.WhenDone", have.Retention.WhenDone, want.Retention.WhenDone)
 	compare("Retention.LatestByKey", have.Retention.LatestByKey, want.Retention.LatestByKey)
+	compare("Dedup.Window", have.Dedup.Window, want.Dedup.Window)
+	compare("Dedup.IDs", have.Dedup.IDs, want.Dedup.IDs)
+	compare("Dedup.Off", have.Dedup.Off, want.Dedup.Off)
+	compare("Limit.Messages", have.Limit.Messages, want.Limit.Messages)
+	compare("Limit.Bytes", have.Limit.Bytes, want.Limit.Bytes)
+	compare("Limit.Rate", have.Limit.Rate, want.Limit.Rate)
+	compare("Limit.Burst", have.Limit.Burst, want.Limit.Burst)
+	compare("Limit.WhenFull", have.Limit.WhenFull, want.Limit.WhenFull)
 	return fs
 }
 

@@ -22,9 +22,12 @@ func TestNames(t *testing.T) {
 }
 
 func TestTopicDefaults(t *testing.T) {
-	want := TopicConfig{Partitions: 1, Durability: Synced, MaxBytes: 1 << 20}
+	want := TopicConfig{Partitions: 1, Durability: Synced, MaxBytes: 1 << 20, Dedup: Dedup{Window: 10 * time.Minute, IDs: 1_000_000}}
 	if got := (TopicConfig{}).withDefaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if off := (Dedup{Off: true}); off.WithDefaults() != off {
+		t.Errorf("with Off: %+v", off.WithDefaults())
 	}
 	if got := (TopicConfig{Durability: Interval}).withDefaults().SyncEvery; got != time.Second {
 		t.Errorf("SyncEvery of Interval is %v, want 1s", got)
@@ -44,6 +47,11 @@ func TestTopicFaults(t *testing.T) {
 		{"t", TopicConfig{SyncEvery: 1}, []string{"SyncEvery"}},
 		{"t", TopicConfig{Retention: Retention{Age: -1, Bytes: -1, Records: -1, WhenDone: true, LatestByKey: true}},
 			[]string{"Retention.Age", "Retention.Bytes", "Retention.Records", "Retention.LatestByKey"}},
+		{"ok", TopicConfig{Dedup: Dedup{Window: time.Second, IDs: 1 << 24}}, nil},
+		{"ok", TopicConfig{Dedup: Dedup{Off: true}}, nil},
+		{"t", TopicConfig{Dedup: Dedup{Window: time.Millisecond, IDs: -1}}, []string{"Dedup.Window", "Dedup.IDs"}},
+		{"t", TopicConfig{Dedup: Dedup{Window: 31 * 24 * time.Hour, IDs: 1<<24 + 1}}, []string{"Dedup.Window", "Dedup.IDs"}},
+		{"t", TopicConfig{Dedup: Dedup{Window: time.Hour, IDs: 1, Off: true}}, []string{"Dedup.Window", "Dedup.IDs"}},
 	} {
 		err := validateTopic(c.name, c.config.withDefaults(), 2<<20)
 		if got := faultFields(err); !reflect.DeepEqual(got, c.fields) {
@@ -80,6 +88,8 @@ func TestDifferencesNamesEveryField(t *testing.T) {
 			switch f := at(&want).Field(i); f.Kind() {
 			case reflect.Int, reflect.Int64:
 				f.SetInt(f.Int() + 1)
+			case reflect.Float64:
+				f.SetFloat(f.Float() + 1)
 			case reflect.Uint8:
 				f.SetUint(f.Uint() - 1)
 			case reflect.Bool:
@@ -96,7 +106,7 @@ func TestDifferencesNamesEveryField(t *testing.T) {
 		}
 	}
 	change("", func(c *TopicConfig) reflect.Value { return reflect.ValueOf(c).Elem() })
-	if fields != 9 {
+	if fields != 17 {
 		t.Errorf("%d fields were changed", fields)
 	}
 }

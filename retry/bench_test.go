@@ -29,6 +29,7 @@ func BenchmarkDecide(b *testing.B) {
 					b.Fatal(d)
 				}
 			}
+			againstGoal(b)
 		})
 	}
 	b.Run("decorrelated from the seed", func(b *testing.B) {
@@ -40,6 +41,7 @@ func BenchmarkDecide(b *testing.B) {
 				b.Fatal(d)
 			}
 		}
+		againstGoal(b)
 	})
 	b.Run("permanent", func(b *testing.B) {
 		b.ReportAllocs()
@@ -49,7 +51,13 @@ func BenchmarkDecide(b *testing.B) {
 				b.Fatal(d)
 			}
 		}
+		againstGoal(b)
 	})
+}
+
+// againstGoal reports the ratio to the 50 ns that a decision may take.
+func againstGoal(b *testing.B) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/50, "times-50ns")
 }
 
 func BenchmarkBudget(b *testing.B) {

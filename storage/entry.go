@@ -5,7 +5,13 @@ package storage
 type Entry struct {
 	Batches []Batch  // at most one for each partition
 	Cursors []Cursor // of several for one group and partition the last counts
+	// MakesRoom says that something may be removed when the entry is stored: what it settles, or moves. If memory is full it goes beyond the bound, of the store or of a topic in memory, by a
+	// SpareMemory of it at most, since else there might never be room. It does nothing where memory makes room by itself, by what is written to the disk.
+	MakesRoom bool
 }
+
+// SpareMemory is the part of a bound of memory, one in so many, that entries may have beyond it that make room.
+const SpareMemory = 8
 
 // Batch is consecutive records of one partition.
 type Batch struct {
@@ -31,6 +37,7 @@ type Failure struct {
 	Offset   int64
 	Attempts uint32 // how many failed
 	Due      int64  // not again before this wall time, in nanoseconds of Unix time; 0: at once
+	Note     string // for the layer above, never looked into; at most MaxNote bytes
 }
 
 // PartitionID names a partition of a store; never reused.

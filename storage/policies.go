@@ -41,7 +41,7 @@ type CleanupPolicy struct {
 	MaxBytes   int64         // of a partition on disk or, MemoryOnly, in memory; 0: no bound
 	MaxRecords int64         // of a partition; 0: no bound
 	// WhenDone removes what every group that has a cursor on the partition has done: a work queue. A partition without
-	// groups keeps everything.
+	// groups keeps everything, and so does one with holders alone: see HolderPrefix.
 	WhenDone bool
 	// LatestByKey keeps of each key the newest record, and those without a key. It is applied to what is no longer appended to, in the background. A record
 	// with a key and an empty value is a tombstone: it removes those before it, and goes itself after TombstoneAge.
@@ -57,7 +57,7 @@ const DefaultTombstoneAge = 24 * time.Hour
 
 // MemoryPolicy bounds a topic of Level MemoryOnly. What every group that has a cursor on a partition finished is forgotten first.
 type MemoryPolicy struct {
-	Bytes    int64 // of all partitions together; 0: 256 MiB
+	Bytes    int64 // of all partitions together; 0: 256 MiB. An entry that makes room may go an eighth beyond it
 	WhenFull Overflow
 }
 

@@ -42,7 +42,7 @@ type Store interface {
 	// Errors: *LimitError, ErrNotFound, ErrMixedDurability, and others for an entry or a cursor that cannot be, before anything happened; ErrFull joined with ctx's error when
 	// ctx ended while waiting for room, or at once in a memory store, or for a topic in memory, whose bound is reached; ErrNoSpace together with ErrFull when the disk is full and e
 	// has records; ErrFull joined with the system's error when e needs a file and there is no descriptor for it; *StoppedError. In all these cases nothing was stored and never will be. ErrIndeterminate, joined with the cause, when ctx ended or the
-	// store stopped after e was taken: it is stored whole or not at all, and only a read tells.
+	// store stopped after e was taken: it is stored whole or not at all. Offset is set then, too: as soon as Bounds.Next is above it, a read at it tells.
 	Append(ctx context.Context, e *Entry) (Durability, error)
 
 	// Read appends to dst committed records of p, in offset order, from the first whose offset is at least from, whole batches as they were

@@ -59,6 +59,10 @@ type Group struct {
 	Name string
 }
 
+// HolderPrefix begins the names of groups that are holders: what they have not done is held for them as for any group, but they read nothing for
+// anybody, so nothing is removed because holders alone have done it.
+const HolderPrefix = "leat.hold."
+
 // The limits of every store.
 const (
 	MaxPartitions = 65536    // of one topic
@@ -66,6 +70,7 @@ const (
 	MaxSettings   = 64 << 10 // bytes of TopicSpec.Settings
 	MaxGroups     = 65536
 	MaxPast       = 16       // of Topic.Past; the oldest are forgotten
+	MaxNote       = 1 << 10  // bytes of Failure.Note
 	MaxRecord     = 8 << 20  // bytes of a record, as Record.Size counts
 	MaxEntry      = 16 << 20 // bytes of an entry, encoded
 )

@@ -139,6 +139,7 @@ func testBombs(t *testing.T, c compress.Codec) {
 			t.Errorf("a bomb: got %v, want ErrTooLarge", err)
 		}
 	})
+	t.Logf("%d bytes that stand for %d: refused at %d", len(p), bomb, bound)
 }
 
 // Bounded runs f and fails if it allocated more than limit bytes, and a constant for what else the process does meanwhile and for a decoder that is
@@ -176,6 +177,7 @@ func testCutShort(t *testing.T, c compress.Codec) {
 
 // testFlips: damage is found or comes back as something else, within the bound; the codec is as good as before afterwards.
 func testFlips(t *testing.T, c compress.Codec) {
+	found := 0
 	src := Samples()["some text"]
 	p := compressed(t, c, src)
 	for at := range p {
@@ -185,7 +187,11 @@ func testFlips(t *testing.T, c compress.Codec) {
 		if len(got) > 2*len(src) || err != nil && (len(got) > 0 || !errors.Is(err, compress.ErrCorrupt) && !errors.Is(err, compress.ErrTooLarge)) {
 			t.Errorf("byte %d flipped: got %d bytes, %v", at, len(got), err)
 		}
+		if err != nil {
+			found++
+		}
 	}
+	t.Logf("%d flips, %d of them found", len(p), found)
 	if got, err := c.AppendExpand(nil, p, len(src)); err != nil || !bytes.Equal(got, src) {
 		t.Errorf("after damage: got %d bytes, %v", len(got), err)
 	}

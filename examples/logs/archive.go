@@ -36,7 +36,8 @@ func openArchive(dir string) (*archive, error) {
 func (a *archive) consume(ctx context.Context, broker *queue.Broker) error {
 	err := broker.ConsumeBatch(ctx, queue.Group{
 		Name: "archive", Topics: []string{"lines"}, Order: queue.ByPartition, Concurrency: 1, Resume: a.resume,
-		Batch: queue.Batch{Messages: 1000},
+		Batch:   queue.Batch{Messages: 1000},
+		Failure: neverPast,
 	}, a.write)
 	for _, f := range a.files {
 		err = errors.Join(err, f.Close())

@@ -10,6 +10,9 @@ import (
 	"github.com/leatmq/leat/queue"
 )
 
+// neverPast has a group stop rather than go past a line: what it would leave out as a dead letter would be missing from its files, however often the process was killed.
+var neverPast = queue.Failure{MaxAttempts: -1, MaxCrashes: -1, Exhausted: queue.StopGroup}
+
 // counter is a group that counts records.
 type counter struct {
 	file   string
@@ -35,7 +38,8 @@ func openCounter(dir string) (*counter, error) {
 func (c *counter) consume(ctx context.Context, broker *queue.Broker) error {
 	return broker.ConsumeBatch(ctx, queue.Group{
 		Name: "counts", Topics: []string{"lines"}, Order: queue.ByPartition, Concurrency: 1,
-		Batch: queue.Batch{Messages: 1000},
+		Batch:   queue.Batch{Messages: 1000},
+		Failure: neverPast,
 		Resume: func(_ context.Context, _ string, partition int) (queue.Position, error) {
 			return c.counts.Last[partition], nil
 		},

@@ -2,17 +2,20 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage"
 )
 
-// AlterTopic gives a topic another strategy and another c.MaxBytes, durable on return; what is stored already follows in the background.
+// AlterTopic gives a topic another strategy and another c.MaxBytes, c.Dedup and c.Limit, durable on return; what is stored already follows in the background.
 // c.Partitions is what it is, or zero; c.Durability, c.SyncEvery and c.Retention are zero. A topic stays in memory, or not, for life. What
 // cannot be is a *queue.ConfigError, and nothing is changed then.
+//
+// Publishers that wait for room at a limit go on waiting at the new one, in turn, and are let in if there is room now; where Limit.WhenFull or the rate is another they come anew, and what becomes of
+// them is what the new one says. A backlog that is beyond a new bound stays until groups have done it, or until the next publish where that drops what is oldest.
 func (e *Engine) AlterTopic(ctx context.Context, name string, c queue.TopicConfig, s storage.Strategy) error {
 	if err := e.open(); err != nil {
 		return err
@@ -50,7 +53,13 @@ func (e *engine) alterTopic(ctx context.Context, t *topic, c queue.TopicConfig, 
 		return strategyFault(t.Name, translate(err))
 	}
 	e.cleaned(&s)
-	return e.relearn(t)
+	if err := e.relearn(t); err != nil {
+		return err
+	}
+	if err := errors.Join(e.alterParkTopics(ctx, t), e.alterWaiting(ctx, t)); err != nil {
+		return err
+	}
+	return errors.Join(e.reconfigureIDs(ctx, t), e.relimit(ctx, t))
 }
 
 // relearn takes over what was altered of t. With the lock held, so that the last of several changes counts.
@@ -66,91 +75,6 @@ func (e *engine) relearn(t *topic) error {
 		t.manner.Store(m)
 	}
 	return err
-}
-
-// DeleteTopic removes a topic with its messages and the cursors on it, durable on return. Its space is given back in the background. Publishing to it
-// is queue.ErrNotFound from then on, and so is what a running Consume of a group that has it among its topics ends with. A topic
-// made anew under the name is another: positions of the old one are not found in it.
-func (e *Engine) DeleteTopic(ctx context.Context, name string) error {
-	if err := e.open(); err != nil {
-		return err
-	}
-	t, err := e.engine.topic(name)
-	if err != nil {
-		return err
-	}
-	if err := e.engine.store.DeleteTopic(ctx, name); err != nil {
-		return translate(err)
-	}
-	e.engine.forget(t)
-	return nil
-}
-
-// forget has nobody use a topic that is deleted.
-func (e *engine) forget(t *topic) {
-	e.mu.Lock()
-	if e.topics[t.Name] == t {
-		delete(e.topics, t.Name)
-	}
-	e.mu.Unlock()
-	for _, g := range e.allGroups() {
-		g.lose(t)
-	}
-	e.changes.notify()
-}
-
-// lose ends the members of a group that reads t.
-func (g *group) lose(t *topic) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	reads := false
-	for n := range t.Partitions {
-		if p := g.known[t.Partition(n)]; p != nil {
-			reads = reads || slices.Contains(g.active, p)
-			p.gone = true
-			delete(g.known, p.id)
-		}
-	}
-	g.dormant = slices.DeleteFunc(g.dormant, func(c storage.Cursor) bool {
-		return c.Partition >= t.First && c.Partition < t.Partition(t.Partitions)
-	})
-	switch {
-	case !reads:
-	case len(g.members) > 0:
-		g.stop(g.deletedTopic(t))
-	default:
-		g.active = slices.DeleteFunc(g.active, func(p *partition) bool { return p.gone })
-	}
-}
-
-func (g *group) deletedTopic(t *topic) error {
-	return fmt.Errorf("%w: topic %q of group %q was deleted", queue.ErrNotFound, t.Name, g.name)
-}
-
-// DeleteGroup removes a group and its cursors, durable on return, so that it holds no messages any more. Running Consumes of it end with
-// queue.ErrNotFound. A group made anew under the name begins where its StartIfNew says.
-func (e *Engine) DeleteGroup(ctx context.Context, name string) error {
-	if err := e.open(); err != nil {
-		return err
-	}
-	g := e.engine.existing(name)
-	if g == nil {
-		return fmt.Errorf("%w: group %q", queue.ErrNotFound, name)
-	}
-	if err := e.engine.store.DeleteGroup(ctx, name); err != nil {
-		return translate(err)
-	}
-	e.engine.mu.Lock()
-	if e.engine.groups[name] == g {
-		delete(e.engine.groups, name)
-	}
-	e.engine.mu.Unlock()
-	g.mu.Lock()
-	g.deleted = true
-	g.stop(fmt.Errorf("%w: group %q was deleted", queue.ErrNotFound, name))
-	g.mu.Unlock()
-	e.engine.changes.notify()
-	return nil
 }
 
 // Trim removes the messages of a partition before a position, whatever the topic's strategy says and whoever has not done them; durable on return.
@@ -175,11 +99,7 @@ func (e *Engine) Trim(ctx context.Context, before queue.Position) error {
 	if offset > b.Next {
 		return fmt.Errorf("%w: position %s, the partition goes up to %d", queue.ErrNotFound, before, b.Next)
 	}
-	if err := e.engine.store.Trim(ctx, id, offset); err != nil {
-		return translate(err)
-	}
-	e.engine.changes.notify()
-	return nil
+	return e.engine.trim(ctx, t, id, offset)
 }
 
 // Clean applies the cleanup policies of all topics now, and returns when what they remove is no longer there. The engine does it by itself

@@ -71,6 +71,7 @@ func TestEnsureTopicComparesTheStrategy(t *testing.T) {
 			"Strategy.Cleanup.HoldForGroups", "Strategy.NoBackup")
 		same := queue.TopicConfig{
 			Partitions: 2, MaxBytes: 100, Durability: queue.Interval, SyncEvery: time.Minute, Retention: queue.Retention{Age: time.Hour, WhenDone: true},
+			Dedup: queue.Dedup{}.WithDefaults(),
 		}
 		if err := b.EnsureTopic(ctx, "t", same); err != nil {
 			t.Error("the same, as far as a TopicConfig can say it:", err)
@@ -190,7 +191,7 @@ func TestDeleteTopic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := e.DeleteTopic(ctx, "t"); err != nil {
+		if err := b.Admin().DeleteTopic(ctx, "t"); err != nil {
 			t.Fatal(err)
 		}
 		err = <-both
@@ -200,7 +201,7 @@ func TestDeleteTopic(t *testing.T) {
 		}
 		_, err = b.Publish(ctx, queue.Message{Topic: "t"})
 		wantError(t, "Publish", err, queue.ErrNotFound)
-		wantError(t, "DeleteTopic again", e.DeleteTopic(ctx, "t"), queue.ErrNotFound)
+		wantError(t, "DeleteTopic again", b.Admin().DeleteTopic(ctx, "t"), queue.ErrNotFound)
 		if got := groupStats(b, "both"); got.Ready+got.InFlight+got.Waiting != 0 {
 			t.Errorf("%+v: of a topic that is not there", got)
 		}
@@ -246,9 +247,9 @@ func TestDeletedWhileInUse(t *testing.T) {
 				}
 				var err error
 				if i%3 == 0 {
-					err = From(b).DeleteGroup(t.Context(), "g")
+					err = b.Admin().DeleteGroup(t.Context(), "g")
 				} else {
-					err = From(b).DeleteTopic(t.Context(), "t")
+					err = b.Admin().DeleteTopic(t.Context(), "t")
 				}
 				if err != nil && !errors.Is(err, queue.ErrNotFound) {
 					t.Error("deleting:", err)
@@ -373,8 +374,8 @@ func TestTrimAndClean(t *testing.T) {
 		wantError(t, "Clean when closed", e.Clean(ctx), queue.ErrClosed)
 		wantError(t, "Trim when closed", e.Trim(ctx, at[9]), queue.ErrClosed)
 		wantError(t, "AlterTopic when closed", e.AlterTopic(ctx, "t", queue.TopicConfig{}, storage.Strategy{}), queue.ErrClosed)
-		wantError(t, "DeleteTopic when closed", e.DeleteTopic(ctx, "t"), queue.ErrClosed)
-		wantError(t, "DeleteGroup when closed", e.DeleteGroup(ctx, "g"), queue.ErrClosed)
+		wantError(t, "DeleteTopic when closed", b.Admin().DeleteTopic(ctx, "t"), queue.ErrClosed)
+		wantError(t, "DeleteGroup when closed", b.Admin().DeleteGroup(ctx, "g"), queue.ErrClosed)
 	})
 }
 
@@ -384,8 +385,6 @@ func TestNoEngine(t *testing.T) {
 	ctx := t.Context()
 	wantRefused(t, "EnsureTopic", e.EnsureTopic(ctx, "t", queue.TopicConfig{}, storage.Strategy{}))
 	wantRefused(t, "AlterTopic", e.AlterTopic(ctx, "t", queue.TopicConfig{}, storage.Strategy{}))
-	wantRefused(t, "DeleteTopic", e.DeleteTopic(ctx, "t"))
-	wantRefused(t, "DeleteGroup", e.DeleteGroup(ctx, "g"))
 	wantRefused(t, "Trim", e.Trim(ctx, queue.Position{}))
 	wantRefused(t, "Clean", e.Clean(ctx))
 	_, _, err := e.Strategy("t")

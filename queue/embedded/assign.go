@@ -77,11 +77,15 @@ func (g *group) rebalance() {
 		if p.heir != nil {
 			holder = p.heir
 		}
-		if n, ok := index[holder]; ok {
+		if n, ok := index[holder]; ok && (n == 0 || !g.exclusive) {
 			owners[i] = n
 		}
 	}
-	for i, m := range spread(owners, len(g.members)) {
+	members := len(g.members)
+	if g.exclusive {
+		members = 1
+	}
+	for i, m := range spread(owners, members) {
 		g.active[i].route(g.members[m])
 	}
 	g.wakeAll()

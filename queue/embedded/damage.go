@@ -26,7 +26,7 @@ func (p *partition) breakOff(m *member, err error) {
 		g.stop(g.deletedTopic(p.topic))
 		return
 	}
-	err = fmt.Errorf("queue: group %q reading %s/%d: %w", g.name, p.topic.Name, p.number, translate(err))
+	err = fmt.Errorf("queue: group %q reading %s/%d: %w", g.name, p.topic.Name, p.number, g.engine.explained(err))
 	var damage *storage.DamageError
 	if !errors.As(err, &damage) {
 		g.stop(err)

@@ -95,15 +95,16 @@ func TestDamageStopsOnlyItsPartition(t *testing.T) {
 			fill(t, b, 3, 10, 2)
 			time.Sleep(time.Minute)
 			mu.Lock()
-			if done != [3]int{20, 4, 20} {
-				t.Errorf("%v: %v were done, want all of the sound partitions and 4 of the damaged one", order, done)
+			if done[0] != 20 || done[1] > 4 || done[2] != 20 {
+				t.Errorf("%v: %v were done, want all of the sound partitions and at most 4 of the damaged one: what was read of it and not handed out by then waits, too", order, done)
 			}
+			left := int64(20 - done[1])
 			var damage *storage.DamageError
 			if len(told) != 1 || told[0].Partition != 1 || told[0].Topic != "t" || told[0].Group != "g" || !errors.As(told[0].Err, &damage) {
 				t.Errorf("%v: told %+v", order, told)
 			}
 			mu.Unlock()
-			if got := groupStats(b, "g"); got.Ready != 16 || !strings.Contains(got.Idle, "checksum") {
+			if got := groupStats(b, "g"); got.Ready != left || !strings.Contains(got.Idle, "checksum") {
 				t.Errorf("%v: %+v", order, got)
 			}
 			cancel()

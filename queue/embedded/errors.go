@@ -10,11 +10,12 @@ import (
 
 // translate returns err of the store as what package queue calls it, with err behind it.
 func translate(err error) error {
+	if err == nil {
+		return nil // before what is allocated for errors.As
+	}
 	var tooLarge *storage.LimitError
 	var stopped *storage.StoppedError
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, storage.ErrIndeterminate) && errors.As(err, &stopped):
 		return fmt.Errorf("%w: %w: %w", queue.ErrIndeterminate, queue.ErrStopped, err)
 	case errors.Is(err, storage.ErrIndeterminate):

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/leatmq/leat/dedup"
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/queue/embedded"
 	"github.com/leatmq/leat/storage"
@@ -42,7 +43,7 @@ func Example() {
 		err = broker.Consume(working, queue.Group{Name: "billing", Topics: []string{"orders"}}, func(_ context.Context, d *queue.Delivery) error {
 			fmt.Printf("%s: %s, attempt %d\n", d.Key, d.Value, d.Attempt)
 			if d.Attempt == 1 {
-				return errors.New("the printer is out of paper") // again in 100 ms
+				return errors.New("the printer is out of paper") // again within 100 ms
 			}
 			stop()
 			return nil
@@ -129,4 +130,58 @@ func ExampleEngine_Snapshot() {
 	// Output:
 	// copied: 1 record, <nil>
 	// restored: 1 record, <nil>
+}
+
+// A publish that is repeated with its ID, because it is not known what became of it for instance, stores nothing and returns the first receipt.
+func Example_publishAgain() {
+	broker, err := embedded.InMemory(embedded.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer broker.Close()
+	ctx := context.Background()
+	if err := broker.EnsureTopic(ctx, "orders", queue.TopicConfig{Partitions: 8}); err != nil {
+		fmt.Println(err)
+	}
+	order := queue.Message{Topic: "orders", ID: "order-4711", Value: []byte("two chairs")}
+	first, err := broker.Publish(ctx, order)
+	fmt.Println("duplicate:", first.Duplicate, err)
+	again, err := broker.Publish(ctx, order)
+	fmt.Println("duplicate:", again.Duplicate, err, "- at the same position:", again.Position == first.Position)
+	// Output:
+	// duplicate: false <nil>
+	// duplicate: true <nil> - at the same position: true
+}
+
+// A payment is booked once, however often it is asked for: its mark and the message are one step.
+func ExampleEngine_Marks() {
+	broker, err := embedded.InMemory(embedded.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer broker.Close()
+	ctx := context.Background()
+	if err := broker.EnsureTopic(ctx, "booked", queue.TopicConfig{}); err != nil {
+		fmt.Println(err)
+	}
+	once, err := dedup.NewIdempotent(embedded.From(broker).Marks("payments", 0), dedup.IdempotentOptions{})
+	if err != nil {
+		fmt.Println(err)
+	}
+	for range 3 {
+		err := once.Do(ctx, "payment-17", func(_ context.Context, tx *queue.Tx) error {
+			fmt.Println("booking")
+			return tx.Publish(queue.Message{Topic: "booked", Value: []byte("payment-17")})
+		})
+		fmt.Println(err)
+	}
+	fmt.Println("messages:", broker.Stats().Topics[0].Records)
+	// Output:
+	// booking
+	// <nil>
+	// <nil>
+	// <nil>
+	// messages: 1
 }

@@ -12,6 +12,7 @@ import (
 type feed struct {
 	turns   lanes.Turns[message] // what may be handed out
 	unread  []*partition         // what may be read, first come first served
+	parked  []*partition         // what has something parked that may be read, the same
 	pending []*partition         // what the member has to take over
 	idle    receivers            // those that found nothing
 	called  int                  // receivers that were woken and are not back yet
@@ -19,7 +20,7 @@ type feed struct {
 
 // work counts what receivers could do now, each thing by one of them.
 func (f *feed) work() int {
-	return f.turns.Lanes() + len(f.unread) + min(1, len(f.pending))
+	return f.turns.Lanes() + len(f.unread) + len(f.parked) + min(1, len(f.pending))
 }
 
 // wake calls as many idle receivers as there is work for, but for so much of it that the caller sees to, and what those called before
@@ -52,6 +53,10 @@ func (f *feed) forget(p *partition) {
 	if i := slices.Index(f.unread, p); i >= 0 {
 		f.unread = slices.Delete(f.unread, i, i+1)
 		p.listed = false
+	}
+	if i := slices.Index(f.parked, p); i >= 0 {
+		f.parked = slices.Delete(f.parked, i, i+1)
+		p.park.listed = false
 	}
 }
 

@@ -8,13 +8,28 @@ import (
 // fetch reads the partition that is next, for m. It is called with g.mu held and returns with it held; meanwhile it is not. Others may
 // read other partitions at the same time.
 func (f *feed) fetch(m *member) {
-	g, p := m.group, f.nextUnread()
+	p := f.nextUnread()
+	p.refill(m)
+	switch p.feed {
+	case nil:
+	case f:
+		f.wake(1)
+	default: // it moved meanwhile
+		p.feed.wake(0)
+	}
+}
+
+// refill reads on in p, for m, which is told what is missing, or for nobody, if m is nil. Then an error is returned and changes nothing.
+func (p *partition) refill(m *member) (err error) {
+	g := p.group
 	p.unread, p.reading = false, true // before the read: what is stored during it is news again
 	from, epoch, buffer := p.window.Next(), p.epoch, g.buffer()
 	g.mu.Unlock()
 	got, err := p.read(m, buffer, from, epoch)
 	g.mu.Lock()
 	switch {
+	case err != nil && m == nil:
+		p.unread = true
 	case err != nil && epoch == p.epoch:
 		p.breakOff(m, err)
 	case epoch != p.epoch:
@@ -24,18 +39,17 @@ func (f *feed) fetch(m *member) {
 		if p.add(got.records, got.next) && !got.more {
 			p.reached(m, got.total)
 		}
+		p.makeRoom()
 		g.arm()
 	}
 	p.reading = false
+	if p.hasRead != nil {
+		close(p.hasRead)
+		p.hasRead = nil
+	}
 	g.keep(got.records)
 	p.offer()
-	switch p.feed {
-	case nil:
-	case f:
-		f.wake(1)
-	default: // it moved meanwhile
-		p.feed.wake(0)
-	}
+	return err
 }
 
 // piece is what one read found.
@@ -122,28 +136,16 @@ func (g *group) notice(mine *feed) {
 // mayRead tells whether the group may hold more than it does.
 func (g *group) mayRead() bool {
 	queued := g.set.Queued()
-	return queued.Items < groupRecords && queued.Bytes < groupBytes
+	return queued.Items+g.toPark.items < groupRecords && queued.Bytes+g.toPark.bytes < groupBytes
 }
 
 // reload reads again what handlers had before, since its bytes were theirs to change. It is false if it is gone.
-func (e *engine) reload(h *queue.Handover, p storage.PartitionID) (there bool, err error) {
-	offset, _ := h.Position.Offset()
+func (e *engine) reload(m *queue.Message, p storage.PartitionID, offset int64) (there bool, err error) {
 	rs, _, err := e.store.Read(nil, p, offset, 1)
 	if err != nil || len(rs) == 0 || rs[0].Offset != offset {
 		return false, err
 	}
-	h.Key, h.Value, h.Headers = rs[0].Key, rs[0].Value, decodeHeaders(rs[0].Headers)
+	m.Key, m.Value = rs[0].Key, rs[0].Value
+	decode(m, rs[0].Headers)
 	return true, nil
-}
-
-func decodeHeaders(encoded storage.Headers) queue.Headers {
-	n := encoded.Len()
-	if n == 0 {
-		return nil
-	}
-	hs := make(queue.Headers, 0, n)
-	for key, value := range encoded.All() {
-		hs = append(hs, queue.Header{Key: key, Value: value})
-	}
-	return hs
 }

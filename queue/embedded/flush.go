@@ -16,8 +16,11 @@ import (
 // flushDelay is how long a cursor that changed waits for others. A crash repeats what was finished in this time, and during one write.
 const flushDelay = 5 * time.Millisecond
 
-// maxFlush bounds the ranges and failures in one entry, of some bytes each.
-const maxFlush = 1 << 18
+// maxFlush bounds the ranges and failures in one entry, of about rangeBytes each.
+const (
+	maxFlush   = 1 << 18
+	rangeBytes = 8
+)
 
 // flusher writes cursors, for all groups together, one entry at a time, so that the newest is always written last.
 type flusher struct {
@@ -31,7 +34,7 @@ type flusher struct {
 
 	turn    chan struct{} // holds a token while nobody flushes; what follows is guarded by it
 	groups  []*group
-	written []*partition // in entry
+	written []*track // in entry
 	entry   storage.Entry
 	state   frontier.State
 	size    int // of entry, as maxFlush counts
@@ -50,10 +53,7 @@ func (f *flusher) add(g *group) {
 	f.mu.Lock()
 	f.dirty = append(f.dirty, g)
 	f.mu.Unlock()
-	select {
-	case f.begun <- struct{}{}:
-	default:
-	}
+	signal(f.begun)
 }
 
 // pass flushes after a while. Its errors are the groups'.
@@ -94,38 +94,36 @@ func (f *flusher) flush(ctx context.Context) error {
 func (f *flusher) collect(ctx context.Context, g *group) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ps := g.dirty
+	ts := g.dirty
 	g.dirty = nil
 	var err error
-	for _, p := range ps {
-		p.dirty = false
-		if p.gone || g.deleted || f.take(p) < maxFlush {
+	g.launch()
+	parkedFirst(ts)
+	for _, t := range ts {
+		t.dirty = false
+		if t.of.gone || g.deleted || f.take(t) < maxFlush {
 			continue
 		}
 		g.mu.Unlock()
 		err = errors.Join(err, f.write(ctx))
 		g.mu.Lock()
+		g.launch()
 	}
 	g.wakeAll() // for lanes that nobody came back for, see Settle
 	return err
 }
 
-// take adds the cursor of p to the entry. It returns how much there is in it now.
-func (f *flusher) take(p *partition) int {
+// take adds the cursor of t to the entry. It returns how much there is in it now.
+func (f *flusher) take(t *track) int {
 	n := len(f.entry.Cursors)
 	f.entry.Cursors = slices.Grow(f.entry.Cursors, 1)[:n+1]
-	p.window.State(&f.state)
 	c := &f.entry.Cursors[n]
-	c.Group, c.Partition, c.Floor, c.Passed = p.group.id, p.id, f.state.Floor, f.state.Passed
-	c.Done, c.Failed = c.Done[:0], c.Failed[:0]
-	for _, r := range f.state.Done {
-		c.Done = append(c.Done, storage.Range(r))
-	}
-	for _, failed := range f.state.Failed {
-		c.Failed = append(c.Failed, storage.Failure(failed))
-	}
-	f.written = append(f.written, p)
+	t.cursor(c, &f.state)
+	f.written = append(f.written, t)
 	f.size += 1 + len(c.Done) + len(c.Failed)
+	for i := range c.Failed {
+		f.size += len(c.Failed[i].Note) / rangeBytes
+	}
 	return f.size
 }
 
@@ -163,10 +161,10 @@ func (f *flusher) append(ctx context.Context, cs []storage.Cursor) error {
 
 // again has what was not written, or perhaps not, written at the next flush. If it cannot go on, the groups end.
 func (f *flusher) again(err error, goOn bool) {
-	for _, p := range f.written {
-		g := p.group
+	for _, t := range f.written {
+		g := t.of.group
 		g.mu.Lock()
-		p.touch()
+		t.touch()
 		if !goOn {
 			g.stop(err)
 		}

@@ -21,34 +21,57 @@ type group struct {
 	name   string
 	setup  chan struct{} // holds a token while nobody joins
 
-	mu      sync.Mutex
-	err     error                                           // guarded by mu; why nothing is handed out any more
-	members []*member                                       // guarded by mu
-	topics  []string                                        // guarded by mu; sorted; of the members, or of the last that there were
-	order   queue.Order                                     // guarded by mu; the same
-	known   map[storage.PartitionID]*partition              // guarded by mu; all that were ever joined
-	active  []*partition                                    // guarded by mu; of topics: the first of each topic, the second of each, ...
-	set     *lanes.Set[message]                             // guarded by mu
-	shared  feed                                            // guarded by mu; of all members, if Unordered
-	ahead   lanes.Count                                     // guarded by mu; how far ByPartition reads ahead in a partition
-	spare   []*receiver                                     // guarded by mu; to be used again
-	buffers [][]storage.Record                              // guarded by mu; the same
-	dirty   []*partition                                    // guarded by mu; with cursors to be written
-	revoked []revocation                                    // guarded by mu; to be told
-	dormant []storage.Cursor                                // guarded by mu; what the store had before the first Join, once somebody asked
-	deleted bool                                            // guarded by mu; nobody joins any more
-	asked   bool                                            // guarded by mu; dormant is filled
-	out     int                                             // guarded by mu; messages in flight
-	counts  struct{ delivered, done, failed, missed int64 } // guarded by mu
+	mu            sync.Mutex
+	err           error                                           // guarded by mu; why nothing is handed out any more
+	members       []*member                                       // guarded by mu
+	topics        []string                                        // guarded by mu; sorted; of the members, or of the last that there were
+	order         queue.Order                                     // guarded by mu; the same
+	guarantee     queue.Guarantee                                 // guarded by mu; the same
+	known         map[storage.PartitionID]*partition              // guarded by mu; all that were ever joined
+	active        []*partition                                    // guarded by mu; of topics: the first of each topic, the second of each, ...
+	set           *lanes.Set[message]                             // guarded by mu
+	shared        feed                                            // guarded by mu; of all members, if Unordered
+	ahead         lanes.Count                                     // guarded by mu; how far ByPartition reads ahead in a partition
+	spare         []*receiver                                     // guarded by mu; to be used again
+	buffers       [][]storage.Record                              // guarded by mu; the same
+	dirty         []*track                                        // guarded by mu; with cursors to be written
+	revoked       []revocation                                    // guarded by mu; to be told
+	dormant       []storage.Cursor                                // guarded by mu; what the store had before the first Join, once somebody asked
+	dormantParked []parkedAt                                      // guarded by mu; the same, of what is parked
+	deleted       bool                                            // guarded by mu; nobody joins any more
+	asked         bool                                            // guarded by mu; dormant is filled
+	out           int                                             // guarded by mu; messages in flight
+	claimed       int                                             // guarded by mu; of these, done for the cursor
+	suspects      int                                             // guarded by mu; of these, suspects: one at most, but for members with whom nothing comes of it
+	launched      []*track                                        // guarded by mu; those with something in flight, as launch left it
+	unmarked      int                                             // guarded by mu; hand-overs that waited for their start marks; -1: they do so no more
+	carefulUntil  time.Duration                                   // guarded by mu; how long they do so at least, once unmarked is not 0
+	committing    int                                             // guarded by mu; of these, being committed
+	committed     chan struct{}                                   // guarded by mu; closed when committing is 0, if somebody waits for that
+	counts        struct{ delivered, done, failed, missed int64 } // guarded by mu
+
+	parked    parkedUnits   // guarded by mu; what waits in parking
+	toPark    tally         // guarded by mu; what is to be parked
+	parkFull  bool          // guarded by mu; something of it finds no room
+	parkAgain time.Duration // guarded by mu; nothing is parked before, since that failed; 0: it did not
+
+	uncounted   bool          // guarded by mu; as exclusive
+	exclusive   bool          // guarded by mu; as topics: of the members, or of the last that there were
+	expireAfter time.Duration // guarded by mu; the same
+	vacant      time.Duration // guarded by mu; since when, on the engine's clock, it has no members, if it has none
+	seeking     bool          // guarded by mu; it is being moved to another place, and hands out nothing meanwhile
+	kept        *standing     // guarded by mu, and changed with setup held; what the roster has of it; nil: nothing. It is replaced, never changed
 
 	watcher *storage.Watcher
 	news    []storage.PartitionID // guarded by mu; for notice
-	timer   *time.Timer           // guarded by mu; rings when the next lane is due
+	leases  leases                // guarded by mu; what is in flight with a lease
+	timer   *time.Timer           // guarded by mu; rings when the next lane is due, or the next lease over
+	lapsed  int64                 // guarded by mu; messages that had expired when they were to be handed out
 	armed   time.Duration         // guarded by mu; when that is; 0: never
 }
 
 func newGroup(e *engine, g storage.Group) *group {
-	made := &group{engine: e, id: g.ID, name: g.Name, setup: make(chan struct{}, 1)}
+	made := &group{engine: e, id: g.ID, name: g.Name, setup: make(chan struct{}, 1), vacant: e.now()}
 	made.setup <- struct{}{}
 	return made
 }
@@ -110,6 +133,24 @@ func (g *group) agree(want *queue.Group) error {
 	}
 	if g.order != want.Order {
 		faults = append(faults, queue.Fault{Field: "Order", Have: g.order.String(), Want: want.Order.String(), Rule: rule})
+	}
+	if g.exclusive != want.Exclusive {
+		faults = append(faults, queue.Fault{
+			Field: "Exclusive", Have: fmt.Sprint(g.exclusive), Want: fmt.Sprint(want.Exclusive), Rule: rule,
+		})
+	}
+	if g.expireAfter != want.ExpireAfter {
+		faults = append(faults, queue.Fault{
+			Field: "ExpireAfter", Have: g.expireAfter.String(), Want: want.ExpireAfter.String(), Rule: rule,
+		})
+	}
+	if g.uncounted != want.Uncounted {
+		faults = append(faults, queue.Fault{
+			Field: "Uncounted", Have: fmt.Sprint(g.uncounted), Want: fmt.Sprint(want.Uncounted), Rule: rule,
+		})
+	}
+	if g.guarantee != want.Guarantee {
+		faults = append(faults, queue.Fault{Field: "Guarantee", Have: g.guarantee.String(), Want: want.Guarantee.String(), Rule: rule})
 	}
 	if faults == nil {
 		return nil

@@ -83,6 +83,8 @@ func (m *testMember) membership(g queue.Group) queue.Membership {
 			m.note(fmt.Sprintf("missed %d from %d to %d of ", n, a, z), to.Topic(), to.Partition())
 		},
 		Damaged: func(topic string, p int, _ error) { m.note("damaged ", topic, p) },
+		Expired: m.expired,
+		Fenced:  func(any) {},
 	}
 }
 

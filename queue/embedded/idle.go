@@ -76,10 +76,16 @@ func (e *engine) WaitIdle(ctx context.Context, names ...string) error {
 
 // busy names a group that is not idle, and says why; "" if at one moment all were.
 func (e *engine) busy(names []string) string {
+	if err := e.roster.load(); err != nil {
+		return err.Error()
+	}
+	if e.delays.overdue() { // before groups are looked at: what is moved meanwhile is seen there
+		return "delayed messages that are due wait to be moved to their topics"
+	}
 	groups := make([]*group, 0, len(names))
 	for _, name := range names {
 		g := e.existing(name)
-		if g == nil {
+		if g == nil || internal(name) {
 			return fmt.Sprintf("group %q does not exist", name)
 		}
 		groups = append(groups, g)
@@ -92,7 +98,7 @@ func (e *engine) busy(names []string) string {
 		defer g.mu.Unlock()
 	}
 	for _, g := range groups {
-		if g.known == nil && len(g.before()) == 0 { // it is being made: nobody knows yet where it begins
+		if !g.made() {
 			return fmt.Sprintf("group %q does not exist", g.name)
 		}
 		b := g.backlog()
@@ -109,24 +115,27 @@ func (e *engine) busy(names []string) string {
 }
 
 // backlog is what a group is not done with.
-type backlog struct{ lag, ready, inFlight, waiting int64 }
+type backlog struct{ lag, ready, inFlight, waiting, parked int64 }
 
 // backlog counts records: subtracting offsets would count gaps. It is called with g.mu held.
 func (g *group) backlog() backlog {
 	var b backlog
 	if g.known == nil {
 		for _, c := range g.before() {
-			b.lag += g.engine.lag(c.Partition, c.Floor, c.Passed, 0, ranges(c.Done))
+			parked := g.parkedOf(c.Partition)
+			b.lag += g.engine.lag(c.Partition, c.Floor, c.Passed, 0, ranges(c.Done)) + parked
+			b.parked += parked
 		}
 	}
 	for _, p := range g.active {
-		b.lag += p.lag()
+		b.lag += p.lag() + p.parked()
+		b.parked += p.parked()
 	}
 	b.inFlight = int64(g.out)
 	if g.set != nil {
-		b.waiting = int64(g.set.Waiting())
+		b.waiting = int64(g.set.Waiting() + len(g.parked))
 	}
-	b.ready = max(0, b.lag-b.inFlight-b.waiting)
+	b.ready = max(0, b.lag-(b.inFlight-int64(g.claimed))-b.waiting)
 	return b
 }
 
@@ -136,16 +145,23 @@ func (p *partition) lag() int64 {
 	return p.group.engine.lag(p.id, w.Next(), w.Passed(), w.Open(), w.Ahead())
 }
 
-// before returns the cursors of a group that nobody joined in this process.
+// forgetBefore has before look again.
+func (g *group) forgetBefore() { g.dormant, g.dormantParked, g.asked = nil, nil, false }
+
+// before returns the cursors of a group that nobody joined in this process, on the topics that it reads, as far as that is known.
 func (g *group) before() []storage.Cursor {
 	if g.asked {
 		return g.dormant
 	}
 	g.asked = true
-	for _, t := range g.engine.store.Topics() {
+	g.dormantParked = g.parkedBefore()
+	for _, t := range g.engine.userTopics() {
+		if g.topics != nil && !slices.Contains(g.topics, t.Name) { // it has a cursor there of when it read the topic
+			continue
+		}
 		for n := range t.Partitions {
 			if c, ok := g.engine.store.Cursor(g.id, t.Partition(n)); ok {
-				g.dormant = append(g.dormant, storage.Cursor{Partition: c.Partition, Floor: c.Floor, Passed: c.Passed, Done: c.Done})
+				g.dormant = append(g.dormant, c)
 			}
 		}
 	}
@@ -157,6 +173,8 @@ func (g *group) idleReason(b backlog) string {
 	switch {
 	case g.err != nil:
 		return "stopped: " + g.err.Error()
+	case g.paused() && b.ready+b.waiting > 0:
+		return "paused"
 	case len(g.members) == 0:
 		return "no members"
 	case g.resuming():
@@ -189,13 +207,13 @@ func (g *group) allFull() bool {
 func (g *group) behindRetry() string {
 	for _, p := range g.active {
 		if p.unread && (p.window.Len() >= windowRecords || p.window.Bytes() >= windowBytes) {
-			return fmt.Sprintf("window full: %s/%d holds %d records, %d bytes from offset %d on, which waits for a retry",
-				p.topic.Name, p.number, p.window.Len(), p.window.Bytes(), p.window.Floor())
+			return fmt.Sprintf("window full: %s/%d holds %d records, %d bytes from offset %d on, which waits for a retry%s",
+				p.topic.Name, p.number, p.window.Len(), p.window.Bytes(), p.window.Floor(), g.parkTrouble())
 		}
 	}
 	if !g.mayRead() {
 		queued := g.set.Queued()
-		return fmt.Sprintf("full: %d records, %d bytes wait behind retries", queued.Items, queued.Bytes)
+		return fmt.Sprintf("full: %d records, %d bytes wait behind retries%s", queued.Items+g.toPark.items, queued.Bytes+g.toPark.bytes, g.parkTrouble())
 	}
 	runnable := 0
 	g.feeds(func(f *feed) { runnable += f.work() })
@@ -203,4 +221,25 @@ func (g *group) behindRetry() string {
 		return "waiting for a retry"
 	}
 	return ""
+}
+
+// parkTrouble says why what waits is not parked, if that is so.
+func (g *group) parkTrouble() string {
+	switch {
+	case g.parkFull:
+		return "; no room to park it: too much is parked"
+	case g.parkAgain > 0:
+		return "; parking it failed, and is tried again"
+	}
+	return ""
+}
+
+// parkedOf counts what a group that nobody joined in this process has parked of a partition.
+func (g *group) parkedOf(id storage.PartitionID) (n int64) {
+	for i := range g.dormantParked {
+		if at := &g.dormantParked[i]; at.partition == id {
+			n += at.lag(g.engine)
+		}
+	}
+	return n
 }

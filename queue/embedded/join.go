@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/leatmq/leat/queue"
@@ -13,43 +14,79 @@ import (
 
 // Join implements queue.Engine.
 func (e *engine) Join(ctx context.Context, ms queue.Membership) (queue.Member, error) {
-	if err := e.over(); err != nil {
-		return nil, err
-	}
-	topics, err := e.topicsOf(&ms.Group)
+	n, err := e.admitMember(ctx, &ms.Group, false)
 	if err != nil {
 		return nil, err
 	}
-	g, err := e.group(ctx, ms.Group.Name)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-g.setup:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { g.setup <- struct{}{} }()
-	made, err := g.prepare(ctx, &ms.Group, topics)
-	if err != nil {
-		return nil, err
-	}
+	g := n.group
 	m := newMember(g, ms)
-	if err := g.enlist(m, topics, made); err != nil {
+	silent, err := g.enlist(m, n.topics, n.made)
+	g.unlock()
+	if err != nil {
 		return nil, err
 	}
+	for p, why := range silent {
+		m.Damaged(p.topic.Name, p.number, why)
+	}
+	g.tellGiven(m)
 	g.tellRevoked()
 	e.changes.notify()
 	return m, nil
 }
 
-// topicsOf finds the topics of a group, sorted.
-func (e *engine) topicsOf(g *queue.Group) ([]*topic, error) {
+// newcomer is a group that is ready to have a member.
+type newcomer struct {
+	group  *group
+	topics []*topic
+	made   []*partition // that are new to the group
+}
+
+// admitMember finds or makes the group that want names, with cursors on all its partitions, and what is set of it if the roster has it, or keep is set. All of
+// that is durable on return. The caller holds group.setup then.
+func (e *engine) admitMember(ctx context.Context, want *queue.Group, keep bool) (n newcomer, err error) {
+	if err := e.over(); err != nil {
+		return n, err
+	}
+	if n.topics, err = e.topicsOf(ctx, want); err != nil {
+		return n, err
+	}
+	if err := e.roster.load(); err != nil {
+		return n, err
+	}
+	for {
+		if n.group, err = e.group(ctx, want.Name); err != nil {
+			return n, err
+		}
+		if err := n.group.lock(ctx); err != nil {
+			return n, err
+		}
+		if e.existing(want.Name) == n.group {
+			break
+		}
+		n.group.unlock() // it was deleted meanwhile
+	}
+	n.made, err = n.group.prepare(ctx, want, n.topics, keep)
+	if err == nil {
+		err = n.group.remember()
+	}
+	if err != nil {
+		n.group.unlock()
+	}
+	return n, err
+}
+
+// topicsOf finds the topics of a group, sorted, and what others are behind in those that are bounded, before that changes.
+func (e *engine) topicsOf(ctx context.Context, g *queue.Group) ([]*topic, error) {
 	var ts []*topic
 	for _, name := range sortedTopics(g) {
 		t, err := e.topic(name)
 		if err != nil {
 			return nil, err
+		}
+		if f := t.flow.Load(); f != nil {
+			if err := f.load(ctx); err != nil {
+				return nil, err
+			}
 		}
 		ts = append(ts, t)
 	}
@@ -57,33 +94,66 @@ func (e *engine) topicsOf(g *queue.Group) ([]*topic, error) {
 }
 
 // prepare makes the partitions that the group does not know yet, with the cursors that the store has, or with the first ones, which are
-// durable on return. The caller holds g.setup.
-func (g *group) prepare(ctx context.Context, want *queue.Group, topics []*topic) ([]*partition, error) {
+// stored together with what is set of the group. The caller holds g.setup.
+func (g *group) prepare(ctx context.Context, want *queue.Group, topics []*topic, keep bool) ([]*partition, error) {
 	unknown, err := g.unknown(want, topics)
 	if err != nil {
 		return nil, err
 	}
 	var first storage.Entry
 	for _, p := range unknown {
-		s, stored, err := g.cursor(p, want.StartIfNew)
-		if err != nil {
-			return nil, err
-		}
-		p.window.Restore(&s)
-		p.sure = s.Floor
-		if !stored {
+		if !p.restore(g) {
+			s, err := g.engine.begin(p.topic, p.number, want.StartIfNew)
+			if err != nil {
+				return nil, err
+			}
+			p.window.Restore(&s)
 			first.Cursors = append(first.Cursors, storage.Cursor{Group: g.id, Partition: p.id, Floor: s.Floor, Passed: s.Passed})
+		}
+		p.sure = p.window.Floor()
+		if err := p.recall(g); err != nil {
+			return nil, err
 		}
 	}
 	if first.Cursors != nil {
 		if err := g.engine.checkStart(want.StartIfNew); err != nil {
 			return nil, err
 		}
-		if _, err := g.engine.store.Append(ctx, &first); err != nil {
-			return nil, fmt.Errorf("queue: first cursors of group %q: %w", g.name, translate(err))
+	}
+	next := g.next(want, keep)
+	if next != nil {
+		if err := g.engine.roster.enrol(ctx, &first, g, next); err != nil {
+			return nil, err
 		}
 	}
+	if first.Cursors == nil && first.Batches == nil {
+		return unknown, nil
+	}
+	if _, err := g.engine.store.Append(ctx, &first); err != nil {
+		return nil, fmt.Errorf("queue: first cursors of group %q: %w", g.name, translate(err))
+	}
+	if next != nil {
+		g.mu.Lock()
+		g.kept = next
+		g.mu.Unlock()
+	}
 	return unknown, nil
+}
+
+// next returns what the roster is to have of the group from now on, nil if that is what it has.
+func (g *group) next(want *queue.Group, keep bool) *standing {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.standing()
+	if len(g.members) > 0 || g.kept == nil && !keep && want.ExpireAfter == 0 && !want.Uncounted {
+		return nil
+	}
+	s.Topics, s.Order, s.Guarantee, s.Exclusive, s.ExpireAfter, s.Unused = sortedTopics(want), want.Order, want.Guarantee, want.Exclusive, want.ExpireAfter, 0
+	s.Uncounted = want.Uncounted
+	if g.kept != nil && reflect.DeepEqual(s, g.kept) {
+		return nil
+	}
+	return s
 }
 
 // unknown lists the partitions of topics that the group never had in this process.
@@ -93,31 +163,19 @@ func (g *group) unknown(want *queue.Group, topics []*topic) ([]*partition, error
 	if err := g.agree(want); err != nil {
 		return nil, err
 	}
+	if g.set == nil {
+		g.set = lanes.NewSet[message]()
+	}
 	var ps []*partition
 	for _, t := range topics {
 		if _, ok := g.known[t.First]; ok {
 			continue
 		}
 		for n := range t.Partitions {
-			ps = append(ps, &partition{group: g, topic: t, number: n, id: t.Partition(n)})
+			ps = append(ps, newPartition(g, t, n))
 		}
 	}
 	return ps, nil
-}
-
-// cursor returns what the store has of the group on p, or else the cursor for a start.
-func (g *group) cursor(p *partition, start queue.Start) (s frontier.State, stored bool, err error) {
-	e := g.engine
-	c, ok := e.store.Cursor(g.id, p.id)
-	if !ok {
-		s, err = e.begin(p.topic, p.number, start)
-		return s, false, err
-	}
-	s = frontier.State{Floor: c.Floor, Passed: c.Passed, Done: ranges(c.Done)}
-	for _, f := range c.Failed {
-		s.Failed = append(s.Failed, frontier.Failure(f))
-	}
-	return s, true, nil
 }
 
 func ranges(done []storage.Range) []frontier.Range {
@@ -128,32 +186,32 @@ func ranges(done []storage.Range) []frontier.Range {
 	return rs
 }
 
-// enlist makes m a member. The caller holds g.setup, so nobody joined since prepare.
-func (g *group) enlist(m *member, topics []*topic, made []*partition) error {
+// enlist makes m a member. The caller holds g.setup, so nobody joined since prepare. If the group goes on with that, it returns the partitions that cannot be handed out, and why.
+func (g *group) enlist(m *member, topics []*topic, made []*partition) (silent map[*partition]error, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.engine.over(); err != nil {
-		return err
+		return nil, err
 	}
 	if g.deleted {
-		return g.err
+		return nil, g.err
 	}
 	for _, p := range made {
 		g.learn(p)
 	}
 	if len(g.members) == 0 {
-		if err := g.begin(m, topics); err != nil {
-			return err
+		if silent, err = g.begin(m, topics); err != nil {
+			return nil, err
 		}
 	}
 	if g.err != nil {
-		return g.err
+		return nil, g.err
 	}
 	g.ahead.Items = max(g.ahead.Items, m.Group.Batch.Messages)
 	g.ahead.Bytes = max(g.ahead.Bytes, m.Group.Batch.Bytes)
 	g.members = append(g.members, m)
 	g.rebalance()
-	return nil
+	return silent, nil
 }
 
 // over tells why the engine takes no members, nil if it does.
@@ -169,18 +227,50 @@ func (e *engine) over() error {
 func (g *group) learn(p *partition) {
 	if g.known == nil {
 		g.known = map[storage.PartitionID]*partition{}
-		g.set = lanes.NewSet[message]()
 		g.watcher = storage.NewWatcher()
-		g.dormant, g.asked = nil, false
+		g.forgetBefore()
 	}
 	g.known[p.id] = p
 	p.lanes = g.set.Partition()
+	if p.marked {
+		p.touch()
+	}
+	if p.park != nil {
+		p.park.learned()
+	}
 }
 
 // begin takes the settings of the first member, and starts to follow its partitions.
-func (g *group) begin(m *member, topics []*topic) error {
+func (g *group) begin(m *member, topics []*topic) (silent map[*partition]error, err error) {
+	if err := g.choose(&m.Group, topics); err != nil {
+		return nil, err
+	}
+	if silent, err = g.silent(); err != nil {
+		return nil, err
+	}
+	for _, p := range g.active {
+		if err := p.follow(); err != nil {
+			g.end()
+			return nil, translate(err)
+		}
+		if p.park != nil {
+			p.park.form()
+		}
+		if g.order == queue.Unordered {
+			p.attach(&g.shared)
+		}
+	}
+	return silent, nil
+}
+
+// choose makes want's the settings of a group that has no members.
+func (g *group) choose(want *queue.Group, topics []*topic) error {
 	g.err = nil
-	g.topics, g.order = sortedTopics(&m.Group), m.Group.Order
+	before := g.topics
+	defer func() { g.accountOf(append(sortedTopics(want), before...)...) }()
+	g.topics, g.order, g.guarantee, g.exclusive, g.uncounted = sortedTopics(want), want.Order, want.Guarantee, want.Exclusive, want.Uncounted
+	g.vacant = g.engine.now() // it was not unused up to now
+	g.expires(want.ExpireAfter)
 	g.ahead = lanes.Count{Items: aheadRecords, Bytes: aheadBytes}
 	g.active = g.active[:0]
 	for _, t := range topics {
@@ -190,21 +280,14 @@ func (g *group) begin(m *member, topics []*topic) error {
 				g.active = g.active[:0]
 				return fmt.Errorf("%w: topic %q, which was deleted meanwhile", queue.ErrNotFound, t.Name)
 			}
+			if p.lanes.Queued().Items > 0 { // read to be dropped, while there were no members, in another order perhaps
+				p.rewind()
+			}
 			g.active = append(g.active, p)
 		}
 	}
 	// Neighbours are of different topics, so that each member gets some of each.
 	slices.SortStableFunc(g.active, func(a, b *partition) int { return a.number - b.number })
-	for _, p := range g.active {
-		p.broken = nil
-		if err := p.follow(); err != nil {
-			g.end()
-			return translate(err)
-		}
-		if g.order == queue.Unordered {
-			p.attach(&g.shared)
-		}
-	}
 	return nil
 }
 
@@ -238,6 +321,9 @@ func (g *group) dismiss(m *member) {
 		return
 	}
 	g.rebalance()
+	if g.exclusive {
+		g.letGo() // whoever is next
+	}
 }
 
 // end gives up what only members need. Cursors, and what is known of failures, stay.
@@ -253,4 +339,6 @@ func (g *group) end() {
 	}
 	g.disarm()
 	g.spare, g.buffers = nil, nil
+	g.vacant = g.engine.now()
+	g.expires(g.expireAfter)
 }

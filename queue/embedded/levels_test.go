@@ -114,7 +114,7 @@ func TestHeldForGroups(t *testing.T) {
 		if got := clean(); got != 7 {
 			t.Errorf("%d records, want 7", got)
 		}
-		if err := From(b).DeleteGroup(t.Context(), "g"); err != nil {
+		if err := b.Admin().DeleteGroup(t.Context(), "g"); err != nil {
 			t.Fatal(err)
 		}
 		if got := clean(); got != 1 {

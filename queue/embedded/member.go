@@ -49,13 +49,19 @@ func (m *member) Receive(ctx context.Context, dst []queue.Handover, limits queue
 			m.unblock()
 			return n, err
 		}
-		if len(r.later) == 0 {
-			return n, nil
+		if m.careful(n) {
+			if err := m.markStarts(ctx, dst[:n]); err != nil {
+				return 0, err
+			}
+			strike(dst[:n])
 		}
-		g.mu.Unlock()
-		m.complete(r.later)
-		g.mu.Lock()
-		if n = m.sort(dst[:n], r.later); n > 0 {
+		if len(r.later) > 0 {
+			g.mu.Unlock()
+			m.complete(r.later)
+			g.mu.Lock()
+			m.sort(r.later)
+		}
+		if n = compact(dst[:n]); n > 0 {
 			clear(r.later)
 			r.later = r.later[:0]
 			return n, nil
@@ -68,7 +74,8 @@ func (m *member) Receive(ctx context.Context, dst []queue.Handover, limits queue
 // receive waits until it can fill something of dst. It is called with g.mu held and returns with it held.
 func (m *member) receive(ctx context.Context, r *receiver, dst []queue.Handover, limits queue.ReceiveLimits) (int, error) {
 	g, f := m.group, m.feed
-	for {
+	first := true
+	for ; ; first = false {
 		if err := m.over(ctx); err != nil {
 			return 0, err
 		}
@@ -76,12 +83,19 @@ func (m *member) receive(ctx context.Context, r *receiver, dst []queue.Handover,
 		case m.mayAdopt():
 			m.adopt(ctx)
 		case m.full():
+			g.callAnother(f)
 			m.wait(ctx, r, &m.blocked, nil)
+		case first && len(f.parked) > 0 && g.mayRead(): // so that what is due does not wait for all that is ready
+			f.unpark(m)
 		case m.enough(r, len(dst), limits):
 			n := m.take(r, dst, limits)
 			f.wake(0)
 			g.unblock(m)
-			return n, nil
+			if n > 0 {
+				return n, nil
+			}
+		case len(f.parked) > 0 && g.mayRead():
+			f.unpark(m)
 		case len(f.unread) > 0 && g.mayRead():
 			f.fetch(m)
 		case f.turns.Lanes() > 0:
@@ -112,11 +126,12 @@ func (m *member) over(ctx context.Context) error {
 	}
 }
 
-// full tells whether the member has to settle something, or to take over partitions, before it gets more.
+// full tells whether the member has to settle something, to take over partitions, or to wait for an operator or for another member to leave, before it
+// gets more.
 func (m *member) full() bool {
 	turns := &m.feed.turns
 	switch {
-	case m.adopting, m.mustAdopt(), len(m.out) >= m.maxOut:
+	case m.adopting, m.mustAdopt(), len(m.out) >= m.maxOut, m.group.paused(), m.group.seeking, m.standsBy():
 		return true
 	case len(m.out) == 0 || turns.Lanes() == 0:
 		return false
@@ -139,6 +154,13 @@ func (g *group) unblock(m *member) {
 	}
 	for _, m := range g.members {
 		m.unblock()
+	}
+}
+
+// callAnother is to be called when a receiver of f has no room for what it may have been woken for. If members share f, another may have.
+func (g *group) callAnother(f *feed) {
+	if g.order == queue.Unordered && len(g.members) > 1 {
+		f.wake(0)
 	}
 }
 
@@ -190,22 +212,35 @@ func (m *member) take(r *receiver, dst []queue.Handover, limits queue.ReceiveLim
 	if limits.Bytes <= 0 {
 		limits.Bytes = m.Group.InFlightBytes
 	}
-	n, bytes := 0, 0
-	for n < len(dst) && len(m.out) < m.maxOut && turns.Lanes() > 0 {
+	n, bytes, full := 0, 0, false
+	for !full && n < len(dst) && len(m.out) < m.maxOut && turns.Lanes() > 0 {
 		room := m.Group.InFlightBytes - m.bytes
 		if size := turns.NextSize(); len(m.out) > 0 && size > room || n > 0 && size > limits.Bytes-bytes {
 			break
 		}
 		r.items = turns.Take(r.items[:0], min(len(dst)-n, m.maxOut-len(m.out)), min(room, limits.Bytes-bytes))
-		for _, it := range r.items {
+		for i, it := range r.items {
+			if !m.alone(it, n) {
+				m.group.putBack(r.items[i:])
+				full = true
+				break
+			}
 			m.handOver(it, &dst[n], r)
 			bytes += it.Size
 			n++
+			if it.Value.suspect && !m.indifferent() {
+				m.group.putBack(r.items[i+1:])
+				full = true
+				break
+			}
 		}
 		r.items[len(r.items)-1].Value.partition.offer() // there may be room for more, ByPartition
 	}
 	m.group.counts.delivered += int64(n)
 	m.group.out += n
+	if m.Group.Lease > 0 {
+		m.group.arm()
+	}
 	return n
 }
 
@@ -214,7 +249,7 @@ func (m *member) handOver(it *lanes.Item[message], h *queue.Handover, r *receive
 	msg := &it.Value
 	p, rec := msg.partition, &msg.record
 	if msg.reload || len(rec.Headers) > 0 {
-		r.later = append(r.later, later{handover: h, partition: p, headers: rec.Headers, reload: msg.reload})
+		r.later = append(r.later, later{handover: h, partition: p, track: msg.track.id, offset: msg.offset, headers: rec.Headers, reload: msg.reload})
 	}
 	*h = queue.Handover{
 		Record: queue.Record{
@@ -225,9 +260,19 @@ func (m *member) handOver(it *lanes.Item[message], h *queue.Handover, r *receive
 		Attempt: int(msg.attempts) + 1,
 		Handle:  m.token(it),
 	}
-	msg.at = len(m.out)
+	if msg.attempts > 0 || msg.suspect {
+		f, _ := msg.track.window.Failure(msg.offset)
+		n := decodeNote(f.Note)
+		h.FirstFailed, h.LastError, h.Crashes = n.firstFailed(), n.cause, int(n.crashes)
+	}
+	if msg.suspect {
+		m.group.suspects++
+	}
+	msg.track.touch() // for its start mark
+	msg.at = int32(len(m.out))
 	m.out = append(m.out, it)
 	m.bytes += it.Size
+	m.lease(it, h)
 }
 
 // tokensAtOnce is how many tokens are made together.

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/leatmq/leat/queue"
@@ -43,7 +44,7 @@ func (e *Engine) Damaged() ([]*storage.DamageError, error) {
 
 // Skip gives up the messages that d names, durable on return: groups and readers go on behind them, the groups as having missed them. It is d as it was
 // found, in what [queue.Events] told of a damaged partition, or in the error that a Read or Consume ended with. What can be read is not given up:
-// storage.ErrNotDamaged. Running Consumes of groups that went on with their other partitions go on with this one.
+// storage.ErrNotDamaged. Running Consumes of groups that went on with their other partitions go on with this one. It may be of what the queue keeps for itself: Explain says what is lost then.
 func (e *Engine) Skip(ctx context.Context, d *storage.DamageError) error {
 	s, err := e.disk()
 	if err != nil {
@@ -52,8 +53,7 @@ func (e *Engine) Skip(ctx context.Context, d *storage.DamageError) error {
 	if err := s.Skip(ctx, d.Partition, d.First, d.Next); err != nil {
 		return translate(err)
 	}
-	e.engine.unbreak(d)
-	return nil
+	return e.engine.unbreak(ctx, d)
 }
 
 // Mend replaces what is damaged in segments by what a copy of the directory has, such as a snapshot, and tells what it could not mend. The damaged files
@@ -64,21 +64,29 @@ func (e *Engine) Mend(ctx context.Context, dir string, o disk.MendOptions) (disk
 		return disk.MendReport{}, err
 	}
 	r, err := s.Mend(ctx, dir, o)
-	e.engine.unbreak(r.Mended...)
-	return r, translate(err)
+	return r, errors.Join(translate(err), e.engine.unbreak(ctx, r.Mended...))
 }
 
 // unbreak has groups try again to read what was damaged.
-func (e *engine) unbreak(ds ...*storage.DamageError) {
+func (e *engine) unbreak(ctx context.Context, ds ...*storage.DamageError) (err error) {
 	for _, g := range e.allGroups() {
+		forgetful := false
 		g.mu.Lock()
 		for _, d := range ds {
-			if p := g.known[d.Partition]; p != nil && p.broken != nil {
+			switch p := g.tracked(d.Partition); {
+			case p == nil:
+			case p.park != nil && p.park.unknown != nil:
+				forgetful = true
+			case p.broken != nil:
 				p.unbreak()
 			}
 		}
 		g.mu.Unlock()
+		if forgetful {
+			err = errors.Join(err, g.rememberNow(ctx))
+		}
 	}
+	return err
 }
 
 // unbreak offers the partition again.

@@ -27,6 +27,7 @@ func (p *partition) skip(m *member, epoch int) (next int64, err error) {
 	if epoch == p.epoch {
 		n := max(0, below-p.window.Passed()-p.window.Open())
 		p.window.Skip(b.First, n)
+		p.recount()
 		p.sure = b.First
 		p.touch()
 		p.miss(m, from, b.First, n)
@@ -72,10 +73,14 @@ func (p *partition) reached(m *member, total int64) {
 	n := p.window.Reached(total)
 	from := p.sure
 	p.sure = p.window.Next()
+	if p.account != nil {
+		p.account.read(p)
+	}
 	if n == 0 {
 		return
 	}
 	p.touch()
+	p.recount()
 	if p.topic.manner.Load().strategy.Cleanup.LatestByKey {
 		n = 0
 	}
@@ -87,13 +92,15 @@ func (m *member) vanished(t *token, h *queue.Handover) {
 	msg := &t.item.Value
 	p, it := msg.partition, t.item
 	offset, _ := h.Position.Offset()
+	u := msg.unit
 	m.forget(t)
 	m.group.counts.delivered--
-	p.window.Done(msg.slot)
-	p.touch()
+	p.done(msg)
 	it.Done()
 	n := int64(1)
-	if b, err := m.group.engine.store.Bounds(p.id); err == nil && offset >= b.First && p.topic.manner.Load().strategy.Cleanup.LatestByKey {
+	if u != nil {
+		u.place()
+	} else if b, err := m.group.engine.store.Bounds(p.id); err == nil && offset >= b.First && p.topic.manner.Load().strategy.Cleanup.LatestByKey {
 		n = 0 // a newer one of its key is there
 	}
 	m.group.arm()
@@ -110,6 +117,9 @@ func (p *partition) miss(m *member, from, to, n int64) {
 		return
 	}
 	g.counts.missed += n
+	if m == nil { // there is nobody to be told
+		return
+	}
 	g.mu.Unlock()
 	m.Missed(p.topic.position(p.number, from), p.topic.position(p.number, to), n)
 	g.mu.Lock()
@@ -118,13 +128,19 @@ func (p *partition) miss(m *member, from, to, n int64) {
 // lag counts what a group is not done with, removed records not counted: with passed and open of its window, which goes on at next, and what is
 // done above it.
 func (e *engine) lag(p storage.PartitionID, next, passed, open int64, done []frontier.Range) int64 {
+	n, _ := e.lagTo(p, next, passed, open, done)
+	return n
+}
+
+// lagTo is lag, and the offset below which that was so.
+func (e *engine) lagTo(p storage.PartitionID, next, passed, open int64, done []frontier.Range) (n, end int64) {
 	b, below, err := e.removed(p, next, done)
 	if err != nil {
-		return 0 // the store is closed, or the topic deleted
+		return 0, 0 // the store is closed, or the topic deleted
 	}
 	gone := int64(0)
 	if b.First > next {
 		gone = max(0, below-passed-open)
 	}
-	return max(0, b.Records-passed-gone)
+	return max(0, b.Records-passed-gone), b.Next
 }

@@ -211,6 +211,7 @@ func TestMissedAtStart(t *testing.T) {
 			}
 			s.trim(c.first)
 			again := newEngine(s, inMemory) // as after a restart, which a store in memory does not survive
+			again.start()
 			if got := again.Stats().Groups[0]; got.Ready != int64(c.left) {
 				t.Errorf("first %d: %+v before anybody joined, want %d ready", c.first, got, c.left)
 			}
@@ -353,7 +354,7 @@ func TestSupersededIsNotMissed(t *testing.T) {
 			store(t, b, 10)
 			m := join(t, b, queue.Group{})
 			h := m.one()
-			m.settle(h, queue.SettleRetry, 10*time.Second)
+			m.settle(h, queue.SettleRetry, 9*time.Second) // what waits longer is parked
 			m.drain()
 			store(t, b, 10)
 			s.hide(0, 12, 13, 19)

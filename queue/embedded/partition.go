@@ -23,24 +23,26 @@ const (
 
 // partition is a partition as a group sees it. All of it is guarded by group.mu.
 type partition struct {
+	track
 	group  *group
 	topic  *topic
 	number int
-	id     storage.PartitionID
 
-	window frontier.Window
-	lanes  *lanes.Partition[message]
-	dirty  bool // the window is not what the last flush wrote
-	epoch  int  // counts how often the window was set anew, so that a read in progress is known to be of before
+	lanes *lanes.Partition[message]
+	park  *parking // nil: nothing of it was ever parked
+	epoch int      // counts how often the window was set anew, so that a read in progress is known to be of before
 
-	feed    *feed // whose receivers read and take; nil: nobody
-	unread  bool  // the store may have records from window.Next on
-	listed  bool  // in feed.unread
-	reading bool  // a receiver reads
+	feed    *feed         // whose receivers read and take; nil: nobody
+	unread  bool          // the store may have records from window.Next on
+	listed  bool          // in feed.unread
+	reading bool          // a receiver reads, or who drops what is oldest
+	hasRead chan struct{} // closed when that is over; nil: nobody waits for it
 	unwatch func()
 	gone    bool  // its topic was deleted
 	broken  error // why it cannot be read on, and is not offered any more
 	sure    int64 // below which nothing is missing that was not told
+
+	account *account // of its topic's flow; nil: it does not count there
 
 	owner    *member // that has it, or is taking it over
 	heir     *member // that is to get it when owner is done with it
@@ -48,22 +50,38 @@ type partition struct {
 	revoking bool    // the one before is being told that it lost it
 }
 
-// message is a record in a lane.
+// message is a record in a lane, or one that is to be parked.
 type message struct {
 	partition *partition
-	record    storage.Record
-	slot      uint64 // in the partition's window
-	attempts  uint32 // failed ones
-	reload    bool   // the record's bytes belong to a handler that had them: read them again
+	track     *track         // where it is stored, and done
+	unit      *unit          // of its parking, if it is stored there; else nil
+	offset    int64          // in the track
+	record    storage.Record // with the offset that it had when it was published, and the time
+	slot      uint64         // in the track's window
+	attempts  uint32         // failed ones
+	reload    bool           // the record's bytes belong to a handler that had them: read them again
+	claimed   bool           // done, and in flight all the same
+	suspect   bool           // the process died while it was in flight: it runs alone
 
-	token *token // of the hand-over, if it is in flight
-	at    int    // then, its index in member.out
+	token      *token        // of the hand-over, if it is in flight
+	at         int32         // then, its index in member.out
+	leased     int32         // then, its index in group.leases plus one; 0: it has no lease
+	until      time.Duration // when the lease ends, on the engine's clock
+	committing bool          // then, its outcome is being stored: nobody else may end it
+	starting   bool          // then, as its start mark
 }
 
 // token is the right to settle one hand-over, and never used for another.
 type token struct {
 	member *member
 	item   *lanes.Item[message] // guarded by group.mu; nil: settled, or lost
+	marks  *marks               // guarded by group.mu; nil: none
+}
+
+func newPartition(g *group, t *topic, n int) *partition {
+	p := &partition{group: g, topic: t, number: n}
+	p.track = track{of: p, id: t.Partition(n)}
+	return p
 }
 
 // attach lets f have the partition.
@@ -88,6 +106,10 @@ func (p *partition) detach() {
 
 // offer has p read by its feed, if there is something to read and room for it. It is to be called when any of that may have changed.
 func (p *partition) offer() {
+	if k := p.park; k != nil && len(k.ready) > 0 && !k.listed && p.feed != nil {
+		k.listed = true
+		p.feed.parked = append(p.feed.parked, p)
+	}
 	if p.unread && !p.listed && !p.reading && p.feed != nil && p.room() {
 		p.listed = true
 		p.feed.unread = append(p.feed.unread, p)
@@ -101,6 +123,9 @@ func (p *partition) room() bool {
 	}
 	if p.group.order != queue.ByPartition {
 		return true
+	}
+	if p.parked() > 0 { // by members of another order: it comes first
+		return false
 	}
 	queued := p.lanes.Queued()
 	return queued.Items < p.group.ahead.Items && queued.Bytes < p.group.ahead.Bytes
@@ -125,20 +150,30 @@ func (p *partition) addRecord(r *storage.Record) {
 		return
 	}
 	it := p.group.set.Item()
-	it.Value = message{partition: p, record: *r, slot: slot}
+	it.Value = message{partition: p, track: &p.track, offset: r.Offset, record: *r, slot: slot}
 	it.Seq, it.Size = r.Offset, r.Size()
 	if f, failed := p.window.Failure(r.Offset); failed {
-		it.Value.attempts = f.Attempts
+		it.Value.attempts, it.Value.suspect = f.Attempts, decodeNote(f.Note).crashes > 0
 		it.Due = p.group.engine.due(f.Due)
 	}
+	key := r.Key
 	switch order := p.group.order; {
 	case order == queue.ByPartition:
-		p.lanes.Add(nil, it)
-	case order == queue.Unordered || r.Key == nil:
+		key = nil
+	case order == queue.Unordered || key == nil:
 		p.lanes.AddLone(it)
-	default:
-		p.lanes.Add(r.Key, it)
+		return
+	case p.park != nil && len(p.park.units) > 0:
+		if u := p.park.units[p.group.set.Key(key)]; u != nil {
+			u.follow(it)
+			return
+		}
 	}
+	if it.Due > 0 && p.owner != nil && p.owner.Group.Failure.WhileRetry == queue.PassKey {
+		p.lanes.AddAside(key, it)
+		return
+	}
+	p.lanes.Add(key, it)
 }
 
 // due returns the time of a wall clock, in Unix nanoseconds, on the engine's clock; 0 if it is past.
@@ -155,9 +190,12 @@ func (p *partition) rewind() {
 	p.epoch++
 	p.lanes.Clear()
 	p.window.Rewind()
+	if p.park != nil {
+		p.park.rewind()
+	}
 }
 
-// restart sets the cursor, wherever it was. Nothing may be in flight.
+// restart sets the cursor, wherever it was, and drops what is parked. Nothing may be in flight, or being parked.
 func (p *partition) restart(s *frontier.State) {
 	p.epoch++
 	p.lanes.Clear()
@@ -165,32 +203,31 @@ func (p *partition) restart(s *frontier.State) {
 	p.sure = s.Floor
 	p.unread = true
 	p.touch()
+	if p.park != nil {
+		p.park.drop()
+	}
+	p.recount()
 }
 
-// touch has the cursor written at the next flush.
-func (p *partition) touch() {
-	if p.dirty {
-		return
-	}
-	p.dirty = true
-	g := p.group
-	g.dirty = append(g.dirty, p)
-	if len(g.dirty) == 1 {
-		g.engine.flusher.add(g)
-	}
-}
-
-// failed remembers a failed attempt. It returns when the next may be.
-func (p *partition) failed(it *lanes.Item[message], after time.Duration) (due time.Duration) {
+// failed remembers a failed attempt and its cause. It returns when the next may be.
+func (p *partition) failed(it *lanes.Item[message], after time.Duration, cause string) (due time.Duration) {
 	m := &it.Value
 	if m.attempts++; m.attempts == 0 {
 		m.attempts--
 	}
-	f := frontier.Failure{Offset: m.record.Offset, Attempts: m.attempts}
+	now := time.Now()
+	before, _ := m.track.window.Failure(m.offset)
+	n := decodeNote(before.Note)
+	if n.first == 0 {
+		n.first = now.UnixNano()
+	}
+	n.cause = cause
+	f := frontier.Failure{Offset: m.offset, Attempts: m.attempts, Note: n.encode()}
 	if after > 0 {
-		f.Due = time.Now().Add(after).UnixNano()
+		f.Due = now.Add(after).UnixNano()
 		due = p.group.engine.now() + after
 	}
-	p.window.Fail(f)
+	m.track.window.Fail(f)
+	m.track.touch()
 	return due
 }

@@ -13,8 +13,11 @@ import (
 type publish struct {
 	entry   storage.Entry
 	placed  []place
+	waits   []wait // of those that are delayed
 	batchOf map[storage.PartitionID]int32
 	headers []byte // of all messages, encoded
+	claims  claims
+	uses    []use // of the flows of bounded topics
 }
 
 // place is where a message stands in the entry.
@@ -22,17 +25,72 @@ type place struct {
 	topic         *topic
 	partition     int32
 	batch, record int32
+	duplicate     bool  // it is left out
+	dropped       bool  // the same, since its topic is full
+	wait          int32 // it is delayed: the number in waits, from 1; 0: it is not
 }
 
 // Publish implements queue.Engine.
 func (e *engine) Publish(ctx context.Context, ms []queue.Message, rs []queue.Receipt) error {
 	p := e.publishes.Get().(*publish)
 	defer p.giveBack(e)
+	if err := e.place(ctx, p, ms); err != nil {
+		return err
+	}
+	if err := p.claims.take(ctx, e, ms); err != nil {
+		return err
+	}
+	p.leaveOut()
+	if err := p.make(ctx, ms); err != nil {
+		p.claims.abandon()
+		return err
+	}
+	var reached storage.Durability
+	var err error
+	if len(p.entry.Batches) > 0 {
+		reached, err = e.store.Append(ctx, &p.entry)
+	}
+	if err == nil {
+		p.receipts(ms, rs, reached)
+	}
+	p.claims.settle(p, 0, err)
+	err = translate(err)
+	p.left(err)
+	return err
+}
+
+// make makes the entry of ms, and waits for room for it. On an error nothing is taken.
+func (p *publish) make(ctx context.Context, ms []queue.Message) error {
+	if err := p.claims.name(ctx, p, 0); err != nil {
+		return err
+	}
+	p.fill(ms)
+	return p.enter(ctx, ms)
+}
+
+// leaveOut has no duplicates stored.
+func (p *publish) leaveOut() {
+	for i := range p.claims.list {
+		if c := &p.claims.list[i]; c.duplicate {
+			p.placed[c.message].duplicate = true
+		}
+	}
+}
+
+// place finds where ms go, behind what p has already, and refuses what cannot be in one entry.
+func (e *engine) place(ctx context.Context, p *publish, ms []queue.Message) error {
 	var t *topic
 	for i := range ms {
+		at := place{}
 		next, err := e.admit(&ms[i], t)
 		if err == nil && t != nil && t != next {
 			err = t.goesWith(next)
+		}
+		if err == nil && e.isDelayed(&ms[i]) {
+			var w wait
+			w, err = e.delays.delay(ctx, next, &ms[i])
+			p.waits = append(p.waits, w)
+			at.wait = int32(len(p.waits))
 		}
 		if err != nil {
 			if len(ms) > 1 {
@@ -41,14 +99,9 @@ func (e *engine) Publish(ctx context.Context, ms []queue.Message, rs []queue.Rec
 			return err
 		}
 		t = next
-		p.placed = append(p.placed, place{topic: t})
+		at.topic = t
+		p.placed = append(p.placed, at)
 	}
-	p.fill(ms)
-	reached, err := e.store.Append(ctx, &p.entry)
-	if err != nil {
-		return translate(err)
-	}
-	p.receipts(ms, rs, reached)
 	return nil
 }
 
@@ -59,7 +112,7 @@ func (e *engine) admit(m *queue.Message, before *topic) (t *topic, err error) {
 			return nil, err
 		}
 	}
-	if size, most := m.Size(), t.manner.Load().config.MaxBytes; size > most {
+	if size, most := m.Size(), t.manner.Load().config.MaxBytes; size > most && size-m.LibraryBytes() > most {
 		return nil, fmt.Errorf("%w: a message of %d bytes, topic %q allows %d", queue.ErrTooLarge, size, m.Topic, most)
 	}
 	if n, ok := m.Partition.N(); ok && (n < 0 || n >= t.Partitions) {
@@ -84,32 +137,54 @@ func (p *publish) fill(ms []queue.Message) {
 	var now time.Time
 	for i := range ms {
 		m, at := &ms[i], &p.placed[i]
-		at.partition = int32(at.topic.choose(m))
-		at.batch = p.batch(at.topic.Partition(int(at.partition)))
-		b := &p.entry.Batches[at.batch]
-		at.record = int32(len(b.Records))
-		r := storage.Record{Timestamp: m.Timestamp, Key: m.Key, Value: m.Value, Headers: p.encode(m.Headers)}
+		if at.duplicate {
+			continue
+		}
+		w := p.wait(at)
+		if w != nil {
+			at.batch = p.batch(w.index.Inbox())
+		} else {
+			at.partition = int32(at.topic.choose(m))
+			at.batch = p.batch(at.topic.Partition(int(at.partition)))
+		}
+		if now.IsZero() && (m.Timestamp.IsZero() || w != nil) {
+			now = time.Now()
+		}
+		r := storage.Record{Timestamp: m.Timestamp, Key: m.Key, Value: m.Value, Headers: p.encode(m, w, now)}
 		if r.Timestamp.IsZero() {
-			if now.IsZero() {
-				now = time.Now()
-			}
 			r.Timestamp = now
 		}
-		b.Records = append(b.Records, r)
+		at.record = p.add(at.batch, r)
+		if w != nil && w.ids != nil {
+			w.batch = p.batch(w.log)
+			w.record = p.add(w.batch, waitRecord(waitsAs, timerID(w.class, w.key), waitHeaders(r.Headers)))
+		}
 	}
+}
+
+// add adds a record to a batch, and returns its number there.
+func (p *publish) add(batch int32, r storage.Record) int32 {
+	b := &p.entry.Batches[batch]
+	b.Records = append(b.Records, r)
+	return int32(len(b.Records) - 1)
 }
 
 func (t *topic) choose(m *queue.Message) int {
 	if n, ok := m.Partition.N(); ok {
 		return n
 	}
+	return t.spread(m.Key, m.Size())
+}
+
+// spread chooses the partition of a message that names none.
+func (t *topic) spread(key []byte, size int) int {
 	switch {
 	case t.Partitions == 1:
 		return 0
-	case m.Key != nil:
-		return keyed(m.Key, t.Partitions)
+	case key != nil:
+		return keyed(key, t.Partitions)
 	}
-	return sticky(&t.turn, m.Size(), t.Partitions)
+	return sticky(&t.turn, size, t.Partitions)
 }
 
 // batch returns the index of the batch of a partition.
@@ -134,27 +209,36 @@ func (p *publish) batch(id storage.PartitionID) int32 {
 	return int32(n)
 }
 
-func (p *publish) encode(hs queue.Headers) storage.Headers {
-	if len(hs) == 0 {
-		return nil
+func (p *publish) receipts(ms []queue.Message, rs []queue.Receipt, reached storage.Durability) {
+	for i := range ms {
+		at := &p.placed[i]
+		if at.duplicate {
+			rs[i].Dropped = at.dropped
+			continue
+		}
+		r := &p.entry.Batches[at.batch].Records[at.record]
+		rs[i] = queue.Receipt{Durability: at.topic.reached(reached)}
+		if w := p.wait(at); w != nil {
+			rs[i].Timer = w.timer(r.Offset)
+			continue
+		}
+		rs[i].Position = at.topic.position(int(at.partition), r.Offset)
 	}
-	from := len(p.headers)
-	for i := range hs {
-		p.headers = storage.AppendHeader(p.headers, hs[i].Key, hs[i].Value)
+	for i := range p.claims.list {
+		if c := &p.claims.list[i]; c.duplicate {
+			rs[c.message] = c.receipt()
+		}
 	}
-	return p.headers[from:len(p.headers):len(p.headers)]
+	p.count(ms)
 }
 
-func (p *publish) receipts(ms []queue.Message, rs []queue.Receipt, reached storage.Durability) {
+// count counts ms, which are stored. What is delayed is counted when it comes to its topic.
+func (p *publish) count(ms []queue.Message) {
 	count := published{}
-	for i := range p.placed {
-		at := &p.placed[i]
-		r := &p.entry.Batches[at.batch].Records[at.record]
-		rs[i] = queue.Receipt{
-			Position:   at.topic.position(int(at.partition), r.Offset),
-			Durability: at.topic.reached(reached),
+	for i := range ms {
+		if at := &p.placed[i]; !at.duplicate && at.wait == 0 {
+			count.add(p.placed[i].topic, ms[i].Size())
 		}
-		count.add(at.topic, ms[i].Size())
 	}
 	count.add(nil, 0)
 }
@@ -201,15 +285,30 @@ func (p *publish) giveBack(e *engine) {
 	if len(p.placed) > maxKept || cap(p.headers) > 64*maxKept {
 		return
 	}
+	p.reset()
+	e.publishes.Put(p)
+}
+
+// reset forgets what p is made of, and keeps the memory.
+func (p *publish) reset() {
+	p.empty()
+	clear(p.placed)
+	p.placed = p.placed[:0]
+	clear(p.waits)
+	p.waits = p.waits[:0]
+	clear(p.uses)
+	p.uses = p.uses[:0]
+	p.entry.Cursors = p.entry.Cursors[:0]
+}
+
+// empty forgets what fill made.
+func (p *publish) empty() {
 	for i := range p.entry.Batches {
 		b := &p.entry.Batches[i]
 		clear(b.Records)
 		b.Records = b.Records[:0]
 	}
 	p.entry.Batches = p.entry.Batches[:0]
-	clear(p.placed)
-	p.placed = p.placed[:0]
 	clear(p.batchOf)
 	p.headers = p.headers[:0]
-	e.publishes.Put(p)
 }

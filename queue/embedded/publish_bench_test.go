@@ -17,7 +17,12 @@ func BenchmarkPublishSynced(b *testing.B) {
 	topic := benchTopic(b, br, 1, queue.Synced)
 	bySize(b, func(b *testing.B, size int) {
 		value := make([]byte, size)
-		against(b, size, singles(b.Context(), b, br, topic, value), l.syncedWrites(value), "raw")
+		b.Run("background", func(b *testing.B) {
+			against(b, size, singles(context.Background(), b, br, topic, value), l.syncedWrites(value), "raw")
+		})
+		b.Run("cancellable", func(b *testing.B) {
+			against(b, size, singles(b.Context(), b, br, topic, value), l.syncedWrites(value), "raw")
+		})
 	})
 }
 
@@ -43,9 +48,9 @@ func BenchmarkPublishSyncedMany(b *testing.B) {
 }
 
 // BenchmarkPublishOS is one publisher that waits for the operating system to have each message, against a write call each: with a context that
-// cannot end, where the publisher makes the write call itself, and with one that can.
+// cannot end, where the publisher makes the write call itself, and with one that can. In the third the file of the raw loop is zeroed in small pieces, as those of the store are.
 func BenchmarkPublishOS(b *testing.B) {
-	br, l := openBench(b), newRawLog(b)
+	br, l, small := openBench(b), newRawLog(b), newRawLogOf(b, 32<<10)
 	topic := benchTopic(b, br, 1, queue.OS)
 	bySize(b, func(b *testing.B, size int) {
 		value := make([]byte, size)
@@ -54,6 +59,9 @@ func BenchmarkPublishOS(b *testing.B) {
 		})
 		b.Run("cancellable", func(b *testing.B) {
 			against(b, size, singles(b.Context(), b, br, topic, value), l.writes(value), "raw")
+		})
+		b.Run("background, small pieces", func(b *testing.B) {
+			against(b, size, singles(context.Background(), b, br, topic, value), small.writes(value), "raw")
 		})
 	})
 }

@@ -28,12 +28,15 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func newRawLog(b *testing.B) *rawLog {
+func newRawLog(b *testing.B) *rawLog { return newRawLogOf(b, 1<<20) }
+
+// newRawLogOf is a log whose file is zeroed in pieces of that size: on Linux 6.18 with ext4, small writes take a third of the time if it is small.
+func newRawLogOf(b *testing.B, piece int) *rawLog {
 	b.Helper()
 	f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
 	must(b, err)
 	b.Cleanup(func() { f.Close() })
-	zeros := make([]byte, 1<<20)
+	zeros := make([]byte, piece)
 	for at := int64(0); at < rawBytes; at += int64(len(zeros)) {
 		_, err := f.WriteAt(zeros, at)
 		must(b, err)

@@ -12,7 +12,8 @@ type rawPipe struct {
 	*rawLog
 	positions *rawLog
 	message   []byte
-	atOnce    int // messages of one write
+	atOnce    int            // messages of one write
+	arrive    func(m []byte) // called with each that was read; nil: nobody is told
 
 	mu       sync.Mutex
 	changed  sync.Cond // on mu
@@ -80,6 +81,9 @@ func (p *rawPipe) handle(buf []byte) []byte {
 	end := rawHeader + int(binary.LittleEndian.Uint32(buf))
 	if crc32.Checksum(buf[rawHeader:end], castagnoli) != binary.LittleEndian.Uint32(buf[4:]) {
 		p.tb.Error("a message came back damaged")
+	}
+	if p.arrive != nil {
+		p.arrive(buf[rawHeader:end])
 	}
 	if p.finished++; p.finished%rawEvery == 0 {
 		p.note()

@@ -184,10 +184,8 @@ func (rd *reader) yield(p *readerPart, rs []storage.Record, yield func(*queue.Re
 const slab = 64
 
 func (rd *reader) fill(r *queue.Record, p *readerPart, from *storage.Record) {
-	r.Topic, r.Key, r.Value, r.Headers, r.Timestamp = rd.topic.Name, from.Key, from.Value, nil, from.Timestamp
-	if len(from.Headers) > 0 {
-		r.Headers = decodeHeaders(from.Headers)
-	}
+	r.Topic, r.Key, r.Value, r.Timestamp = rd.topic.Name, from.Key, from.Value, from.Timestamp
+	decode(&r.Message, from.Headers)
 	r.Partition = queue.Pin{}
 	r.Position, r.Appended = rd.topic.position(p.number, from.Offset), from.Appended
 }

@@ -48,7 +48,7 @@ func (p *partition) resume(s frontier.State) (moved bool) {
 	defer g.mu.Unlock()
 	var have frontier.State
 	p.window.State(&have)
-	if have.Floor == s.Floor && have.Passed == s.Passed && len(have.Done) == 0 {
+	if have.Floor == s.Floor && have.Passed == s.Passed && len(have.Done) == 0 && p.parked() == 0 {
 		return false
 	}
 	p.restart(&s)

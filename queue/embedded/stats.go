@@ -11,21 +11,36 @@ import (
 // Stats implements queue.EngineStats.
 func (e *engine) Stats() queue.Stats {
 	var s queue.Stats
-	for _, t := range e.store.Topics() {
-		ts := queue.TopicStats{Name: t.Name, Partitions: t.Partitions}
+	e.roster.load() // if that fails, nothing is known to be paused
+	delayed, next, failing := e.delays.figures()
+	s.NextDue, s.Orphans = next, e.delays.orphans.Load()
+	if failing != nil {
+		s.DelayError = e.explained(failing).Error()
+	}
+	for _, t := range e.userTopics() {
+		ts := queue.TopicStats{Name: t.Name, Partitions: t.Partitions, Delayed: delayed[t.First]}
 		for n := range t.Partitions {
-			ts.Records += e.stored(&t, n)
+			ts.Records += e.stored(t.Partition(n))
 		}
 		e.mu.RLock()
 		used := e.topics[t.Name]
 		e.mu.RUnlock()
 		if used != nil {
 			ts.Published, ts.PublishedBytes = used.published.Load(), used.publishedBytes.Load()
+			ts.Expired = used.expired.Load()
+			if s := used.ids.Load(); s != nil {
+				ts.Duplicates, ts.IDs = s.figures()
+			}
+			if f := used.flow.Load(); f != nil {
+				f.stats(&ts)
+			}
 		}
 		s.Topics = append(s.Topics, ts)
 	}
 	for _, g := range e.allGroups() {
-		s.Groups = append(s.Groups, g.stats())
+		if !internal(g.name) {
+			s.Groups = append(s.Groups, g.stats())
+		}
 	}
 	slices.SortFunc(s.Topics, func(a, b queue.TopicStats) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.Groups, func(a, b queue.GroupStats) int { return cmp.Compare(a.Name, b.Name) })
@@ -33,10 +48,17 @@ func (e *engine) Stats() queue.Stats {
 }
 
 // stored counts the records of a partition that are there now; 0 once the store is closed.
-func (e *engine) stored(t *storage.Topic, partition int) int64 {
-	id := t.Partition(partition)
+func (e *engine) stored(id storage.PartitionID) int64 {
 	b, err := e.store.Bounds(id)
-	if err != nil || b.First == 0 {
+	if err != nil {
+		return 0
+	}
+	return e.storedWithin(id, b)
+}
+
+// storedWithin counts the records of a partition whose bounds are b.
+func (e *engine) storedWithin(id storage.PartitionID, b storage.Bounds) int64 {
+	if b.First == 0 {
 		return b.Records
 	}
 	gone, err := e.store.Ordinal(id, b.First)
@@ -53,8 +75,8 @@ func (g *group) stats() queue.GroupStats {
 	s := queue.GroupStats{
 		Name:    g.name,
 		Members: len(g.members),
-		Ready:   b.ready, InFlight: b.inFlight, Waiting: b.waiting,
-		Delivered: g.counts.delivered, Done: g.counts.done, Failed: g.counts.failed, Missed: g.counts.missed,
+		Ready:   b.ready, InFlight: b.inFlight, Waiting: b.waiting, Parked: b.parked,
+		Delivered: g.counts.delivered, Done: g.counts.done, Failed: g.counts.failed, Expired: g.lapsed, Missed: g.counts.missed,
 	}
 	if b.lag > 0 {
 		s.Idle = g.idleReason(b)

@@ -148,6 +148,69 @@ func TestStoppedStoreHandsOutNothing(t *testing.T) {
 	})
 }
 
+// TestOutcomesOfAStoppedStore: what nobody will ever know of is not taken for an outcome.
+func TestOutcomesOfAStoppedStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := openStopping(t)
+		fill(t, b, 1, 3, 0)
+		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 3, Lease: time.Minute})
+		ss := []queue.Settlement{{Outcome: queue.SettleRetry}, {Outcome: queue.SettleRelease}, {Outcome: queue.SettleExtend, After: time.Minute}}
+		for i := range ss {
+			ss[i].Handle = m.one().Handle
+		}
+		s.fail(errDisk)
+		m.Settle(t.Context(), ss)
+		for _, x := range ss {
+			if !errors.Is(x.Err, queue.ErrStopped) || !errors.Is(x.Err, errDisk) {
+				t.Errorf("outcome %d: %v, want ErrStopped and its cause", x.Outcome, x.Err)
+			}
+		}
+		if got := groupStats(b, "g"); got.Failed != 0 || got.InFlight != 3 {
+			t.Errorf("%+v, want nothing failed, all in flight", got)
+		}
+	})
+}
+
+// TestLeasesOfAStoppedStore: their holders are told, and nobody waits for them.
+func TestLeasesOfAStoppedStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := openStopping(t)
+		fill(t, b, 1, 4, 0)
+		leases, ended := make(chan *queue.Lease, 4), make(chan error)
+		go func() {
+			for l, err := range b.Deliveries(t.Context(), queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 4}) {
+				if err != nil {
+					ended <- err
+					return
+				}
+				leases <- l
+			}
+		}()
+		var held []*queue.Lease
+		for range 4 {
+			held = append(held, <-leases)
+		}
+		began := time.Now()
+		s.fail(errDisk)
+		for i, settle := range []func(*queue.Lease) error{
+			func(l *queue.Lease) error { return l.Ack(t.Context()) },
+			func(l *queue.Lease) error { return l.Nack(t.Context(), errDisk) },
+			func(l *queue.Lease) error { return l.NackAfter(t.Context(), time.Hour, errDisk) },
+			func(l *queue.Lease) error { return l.Reject(t.Context(), errDisk) },
+		} {
+			if err := settle(held[i]); !errors.Is(err, queue.ErrStopped) {
+				t.Errorf("way %d to settle a lease: %v, want ErrStopped", i, err)
+			}
+			if cause := context.Cause(held[i].Context()); !errors.Is(cause, queue.ErrStopped) {
+				t.Errorf("way %d to settle a lease: its context ended with %v", i, cause)
+			}
+		}
+		if err := <-ended; !errors.Is(err, queue.ErrStopped) || time.Since(began) > 0 {
+			t.Errorf("the loop ended after %v with %v", time.Since(began), err)
+		}
+	})
+}
+
 // TestStopIsSeenAtOnce: also while the engine's goroutine is busy with something else.
 func TestStopIsSeenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

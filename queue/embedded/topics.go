@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
+	"github.com/leatmq/leat/backpressure"
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage"
 )
@@ -17,9 +19,14 @@ type topic struct {
 	volatile bool // its level is MemoryOnly, which cannot be altered
 	manner   atomic.Pointer[manner]
 
+	ids  atomic.Pointer[ids]  // nil: nobody has asked for them
+	gone atomic.Bool          // it was deleted
+	flow atomic.Pointer[flow] // nil: nothing has bounded its backlog since the open
+
 	turn           atomic.Uint64 // see sticky
 	published      atomic.Int64  // records since open
 	publishedBytes atomic.Int64
+	expired        atomic.Int64 // the same, of delayed ones that went nowhere
 }
 
 // manner is what may be altered of a topic.
@@ -30,14 +37,30 @@ type manner struct {
 
 // settings is the form in which storage.TopicSpec keeps what the store does not know of a queue.TopicConfig.
 type settings struct {
-	Version  int `json:"version"`
-	MaxBytes int `json:"maxBytes"`
+	Version  int           `json:"version"`
+	MaxBytes int           `json:"maxBytes"`
+	Dedup    dedupSettings `json:"dedup,omitzero"`
+	Limit    limitSettings `json:"limit,omitzero"`
+}
+
+type limitSettings struct {
+	Messages int64               `json:"messages,omitempty"`
+	Bytes    int64               `json:"bytes,omitempty"`
+	Rate     float64             `json:"rate,omitempty"`
+	Burst    int                 `json:"burst,omitempty"`
+	WhenFull backpressure.Policy `json:"whenFull,omitempty"`
+}
+
+type dedupSettings struct {
+	Window time.Duration `json:"window,omitempty"` // in nanoseconds
+	IDs    int           `json:"ids,omitempty"`
+	Off    bool          `json:"off,omitempty"`
 }
 
 const settingsVersion = 1
 
 func encodeSettings(c queue.TopicConfig) ([]byte, error) {
-	return json.Marshal(settings{settingsVersion, c.MaxBytes})
+	return json.Marshal(settings{settingsVersion, c.MaxBytes, dedupSettings(c.Dedup), limitSettings(c.Limit)})
 }
 
 func decodeSettings(t *storage.Topic) (*manner, error) {
@@ -49,7 +72,7 @@ func decodeSettings(t *storage.Topic) (*manner, error) {
 		return nil, fmt.Errorf("queue: settings of topic %q: version %d: made by a newer version", t.Name, s.Version)
 	}
 	m := &manner{strategy: t.Strategy}
-	m.config = queue.TopicConfig{Partitions: t.Partitions, MaxBytes: s.MaxBytes}
+	m.config = queue.TopicConfig{Partitions: t.Partitions, MaxBytes: s.MaxBytes, Dedup: queue.Dedup(s.Dedup).WithDefaults(), Limit: queue.Limit(s.Limit)}
 	describe(&m.config, &t.Strategy)
 	return m, nil
 }
@@ -72,7 +95,7 @@ func (e *engine) ensureStrategy(ctx context.Context, name string, c queue.TopicC
 		return err
 	}
 	wanted := have.config // but for what the strategy says
-	wanted.Partitions, wanted.MaxBytes = c.Partitions, c.MaxBytes
+	wanted.Partitions, wanted.MaxBytes, wanted.Dedup, wanted.Limit = c.Partitions, c.MaxBytes, c.Dedup, c.Limit
 	return configFault(name, append(queue.Differences(have.config, wanted), strategyDifferences(have.strategy, s)...))
 }
 
@@ -112,11 +135,19 @@ func (e *engine) createTopic(ctx context.Context, name string, c queue.TopicConf
 	if err != nil && !errors.Is(err, storage.ErrExists) {
 		return nil, strategyFault(name, translate(err))
 	}
-	return e.topic(name)
+	return e.lookup(name)
 }
 
-// topic finds a topic by name. The first look reads its settings, so that opening many costs nothing.
+// topic finds a topic of an application by name.
 func (e *engine) topic(name string) (*topic, error) {
+	if internal(name) {
+		return nil, fmt.Errorf("%w: topic %q", queue.ErrNotFound, name)
+	}
+	return e.lookup(name)
+}
+
+// lookup finds a topic by name. The first look reads its settings, so that opening many costs nothing.
+func (e *engine) lookup(name string) (*topic, error) {
 	e.mu.RLock()
 	t := e.topics[name]
 	e.mu.RUnlock()
@@ -139,6 +170,13 @@ func (e *engine) topic(name string) (*topic, error) {
 	}
 	t = &topic{Topic: stored, volatile: stored.Strategy.Level == storage.MemoryOnly}
 	t.manner.Store(m)
+	if !internal(name) && e.kind != readOnly {
+		f, err := e.newFlow(t, m.config.Limit)
+		if err != nil {
+			return nil, err
+		}
+		t.flow.Store(f)
+	}
 	e.topics[name] = t
 	return t, nil
 }

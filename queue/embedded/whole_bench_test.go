@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/queue/embedded"
@@ -19,13 +20,13 @@ const (
 )
 
 // BenchmarkConsumeOS is a message's whole way over a disk without waiting for it: published, handed to a handler of a group, and its
-// end noted. Against it stands a goroutine that writes and one that reads back, checks sums, calls the handler, and writes how far it came.
+// end noted; so many a call are published and, at most, handled. Against it stands a goroutine that writes and one that reads back, checks sums, calls the handler, and writes how far it came.
 func BenchmarkConsumeOS(b *testing.B) {
 	br, l := openBench(b), newRawLog(b)
 	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int) {
-		p := newPipe(b, br, order, queue.OS)
+		p := newPipe(b, br, order, queue.OS, atOnce)
 		r := &rawPipe{rawLog: l, positions: newRawLog(b), message: make([]byte, size), atOnce: atOnce}
-		against(b, size, p.move(size, atOnce), r.move, "raw")
+		against(b, size, p.move(size), r.move, "raw")
 	})
 }
 
@@ -35,8 +36,8 @@ func BenchmarkConsumeMemory(b *testing.B) {
 	must(b, err)
 	defer br.Close()
 	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int) {
-		p := newPipe(b, br, order, queue.Memory)
-		against(b, size, p.move(size, atOnce), throughChannel(size), "channel")
+		p := newPipe(b, br, order, queue.Memory, atOnce)
+		against(b, size, p.move(size), throughChannel(size), "channel")
 	})
 }
 
@@ -58,6 +59,7 @@ type pipe struct {
 	b      *testing.B
 	broker *queue.Broker
 	topic  string
+	atOnce int // messages of a publish, and at most of a call of the handler
 	keys   [][]byte
 	turn   int
 
@@ -65,17 +67,17 @@ type pipe struct {
 	all  chan struct{} // of one: left came to 0
 }
 
-func newPipe(b *testing.B, br *queue.Broker, order queue.Order, d queue.Durability) *pipe {
+func newPipe(b *testing.B, br *queue.Broker, order queue.Order, d queue.Durability, atOnce int) *pipe {
 	b.Helper()
-	p := &pipe{b: b, broker: br, topic: order.String(), all: make(chan struct{}, 1)}
+	p := &pipe{b: b, broker: br, topic: order.String(), atOnce: atOnce, all: make(chan struct{}, 1)}
 	must(b, br.EnsureTopic(b.Context(), p.topic, queue.TopicConfig{Partitions: benchPartitions, Durability: d}))
 	for i := range benchKeys {
 		p.keys = append(p.keys, fmt.Appendf(nil, "key-%d", i))
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	g := queue.Group{Name: order.String(), Topics: []string{p.topic}, Order: order}
-	go func() { ended <- br.Consume(ctx, g, p.handle) }()
+	g := queue.Group{Name: order.String(), Topics: []string{p.topic}, Order: order, Batch: queue.Batch{Messages: atOnce, Wait: time.Millisecond}}
+	go func() { ended <- p.consume(ctx, g) }()
 	b.Cleanup(func() {
 		stop()
 		must(b, <-ended)
@@ -83,23 +85,37 @@ func newPipe(b *testing.B, br *queue.Broker, order queue.Order, d queue.Durabili
 	return p
 }
 
-func (p *pipe) handle(context.Context, *queue.Delivery) error {
-	if p.left.Add(-1) == 0 {
-		p.all <- struct{}{}
+// consume runs the group, with a handler of as many messages as a publish has.
+func (p *pipe) consume(ctx context.Context, g queue.Group) error {
+	if p.atOnce == 1 {
+		g.Batch = queue.Batch{}
+		return p.broker.Consume(ctx, g, func(context.Context, *queue.Delivery) error {
+			p.handled(1)
+			return nil
+		})
 	}
-	return nil
+	return p.broker.ConsumeBatch(ctx, g, func(_ context.Context, ds []*queue.Delivery) []error {
+		p.handled(len(ds))
+		return nil
+	})
 }
 
-// move publishes messages, so many a call, and waits until all are handled.
-func (p *pipe) move(size, atOnce int) contender {
+func (p *pipe) handled(n int) {
+	if p.left.Add(-int64(n)) == 0 {
+		p.all <- struct{}{}
+	}
+}
+
+// move publishes messages and waits until all are handled.
+func (p *pipe) move(size int) contender {
 	ctx, value := context.Background(), make([]byte, size)
-	ms := make([]queue.Message, atOnce)
+	ms := make([]queue.Message, p.atOnce)
 	return func(n int) {
 		p.left.Store(int64(n))
 		for n > 0 {
-			ms = ms[:min(n, atOnce)]
+			ms = ms[:min(n, p.atOnce)]
 			for i := range ms {
-				ms[i] = queue.Message{Topic: p.topic, Key: p.keys[p.turn%benchKeys], Value: value}
+				ms[i] = queue.Message{Topic: p.topic, Key: p.keys[p.turn%len(p.keys)], Value: value}
 				p.turn++
 			}
 			if err := p.publish(ctx, ms); err != nil {
@@ -107,7 +123,7 @@ func (p *pipe) move(size, atOnce int) contender {
 			}
 			n -= len(ms)
 		}
-		ms = ms[:atOnce]
+		ms = ms[:p.atOnce]
 		<-p.all
 	}
 }

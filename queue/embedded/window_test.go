@@ -17,7 +17,8 @@ func TestWindowBoundsWhatIsReadAboveTheFloor(t *testing.T) {
 		b := memory(t, 1)
 		const extra = 10
 		fill(t, b, 1, windowRecords+extra, 0)
-		m := join(t, b, queue.Group{Order: queue.Unordered, Concurrency: 1 << 16, Batch: queue.Batch{Messages: 4}})
+		g := queue.Group{Order: queue.Unordered, Concurrency: 1 << 16, Batch: queue.Batch{Messages: 4}, Guarantee: queue.AtMostOnce} // of which nothing is parked
+		m := join(t, b, g)
 		first := m.one()
 		if err := m.settle(first, queue.SettleRetry, time.Hour); err != nil {
 			t.Fatal(err)
@@ -221,4 +222,36 @@ func megabyte() []queue.Message {
 		ms = append(ms, queue.Message{Topic: "t", Key: fmt.Append(nil, i), Value: make([]byte, 64<<10)})
 	}
 	return ms
+}
+
+// What a receiver is woken for, and has no room for, is for another member of the group.
+func TestFullMemberLeavesTheMessageToAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory(t, 1)
+		small := queue.Group{Order: queue.Unordered, Concurrency: 2, InFlightBytes: 1}
+		busy, idle := join(t, b, small), join(t, b, small)
+		fill(t, b, 1, 1, 0)
+		first := busy.one()
+		time.Sleep(time.Second) // the cursor is written, and nothing else happens in the group
+		type taken struct {
+			by *testMember
+			h  queue.Handover
+		}
+		got := make(chan taken, 2)
+		for _, m := range []*testMember{busy, idle} {
+			go func() { got <- taken{m, m.one()} }()
+			synctest.Wait() // they wait in this order
+		}
+		fill(t, b, 1, 1, 0)
+		synctest.Wait()
+		if len(got) != 1 {
+			t.Error("one member is full, the other idle, and a message waits")
+		}
+		busy.ack(first)
+		fill(t, b, 1, 1, 0) // for the receiver that waits still
+		for range 2 {
+			x := <-got
+			x.by.ack(x.h)
+		}
+	})
 }

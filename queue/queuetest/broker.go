@@ -11,13 +11,17 @@ import (
 // handler does not return by then or if closing leaves a goroutine behind. Closing it earlier does no harm.
 func Broker(t testing.TB, topics ...string) *queue.Broker {
 	t.Helper()
-	b := watched(t, func() *queue.Broker {
+	return ensured(t, watched(t, func() *queue.Broker {
 		b, err := embedded.InMemory(embedded.Options{})
 		if err != nil {
 			t.Fatal("opening a broker: ", err)
 		}
 		return b
-	})
+	}), topics)
+}
+
+func ensured(t testing.TB, b *queue.Broker, topics []string) *queue.Broker {
+	t.Helper()
 	for _, topic := range topics {
 		if err := b.EnsureTopic(t.Context(), topic, queue.TopicConfig{}); err != nil {
 			t.Fatal(err)

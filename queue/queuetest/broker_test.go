@@ -85,7 +85,7 @@ func TestDrainSaysWhyNot(t *testing.T) {
 		if _, err := b.Publish(t.Context(), queue.Message{Topic: "orders"}); err != nil {
 			t.Fatal(err)
 		}
-		Consume(t, b, queue.Group{Name: "billing", Topics: []string{"orders"}}, func(context.Context, *queue.Delivery) error { return errAgain })
+		Consume(t, b, queue.Group{Name: "billing", Topics: []string{"orders"}, Failure: endless}, func(context.Context, *queue.Delivery) error { return errAgain })
 		began := time.Now()
 		j := &judged{TB: t, deadline: began.Add(time.Hour)}
 		j.run(func() { Drain(j, b, "billing") })
@@ -118,7 +118,7 @@ func TestBilling(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		b := Broker(t, "orders", "invoices")
-		Consume(t, b, queue.Group{Name: "billing", Topics: []string{"orders"}}, FailFirst(12, errors.New("db down"), charge(b)))
+		Consume(t, b, queue.Group{Name: "billing", Topics: []string{"orders"}}, FailFirst(7, errors.New("db down"), charge(b)))
 		if _, err := b.Publish(t.Context(), queue.Message{Topic: "orders", Value: []byte("o1")}); err != nil {
 			t.Fatal(err)
 		}

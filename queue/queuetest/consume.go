@@ -8,7 +8,7 @@ import (
 	"github.com/leatmq/leat/queue"
 )
 
-// Consume runs a member of g in the background until t ends, and fails t if it ends with another error than that the broker was closed. A
+// Consume runs a member of g in the background until t ends, and fails t if it ends with another error than that the broker was closed, or crashed. A
 // topic that does not exist is such an error: it is not found out before Consume returns.
 func Consume(t testing.TB, b *queue.Broker, g queue.Group, h queue.Handler) {
 	t.Helper()
@@ -17,7 +17,7 @@ func Consume(t testing.TB, b *queue.Broker, g queue.Group, h queue.Handler) {
 	go func() { ended <- b.Consume(ctx, g, h) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, queue.ErrClosed) {
+		if err := <-ended; err != nil && !errors.Is(err, queue.ErrClosed) && !cutOff(err) {
 			t.Errorf("consuming %q: %v", g.Name, err)
 		}
 	})

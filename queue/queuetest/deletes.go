@@ -6,8 +6,16 @@ import (
 
 func deleteCases() []testCase {
 	return []testCase{
-		{name: "DeletedTopicIsNotFound", run: deletedTopic, asks: asksDelete},
-		{name: "DeletedTopicAfterARestart", run: deletedRestarted, asks: asksDelete | asksRestart},
+		{name: "DeletedTopicIsNotFound", run: deletedTopic, asks: asksTopics},
+		{name: "DeletedGroupIsNotFound", run: deletedGroup, asks: asksGroups},
+		{name: "DeletedTopicAfterARestart", run: deletedRestarted, asks: asksTopics | asksRestart},
+	}
+}
+
+func (s *stage) deleteTopic(name string) {
+	s.Helper()
+	if err := s.broker.Admin().DeleteTopic(s.within(), name); err != nil {
+		s.Fatal(err)
 	}
 }
 
@@ -21,7 +29,7 @@ func deletedTopic(s *stage) {
 	other := s.collect(queue.Group{Name: "other", Topics: []string{"u"}})
 	s.idle("reads", "both", "other")
 	old := s.publish(queue.Message{Topic: "t", Partition: queue.PinTo(0)})[0].Position
-	s.harness.Delete(s, s.broker, "t")
+	s.deleteTopic("t")
 	s.wantError("Consume of the topic", reads.result(), queue.ErrNotFound)
 	s.wantError("Consume of the topic and another", both.result(), queue.ErrNotFound)
 	_, err := s.broker.Publish(s.within(), queue.Message{Topic: "t"})
@@ -55,7 +63,7 @@ func deletedRestarted(s *stage) {
 	s.topic("u", 1)
 	s.fill("t", 100, 3)
 	s.fill("u", 10, 3)
-	s.harness.Delete(s, s.broker, "t")
+	s.deleteTopic("t")
 	s.restart()
 	_, err := s.broker.Publish(s.within(), queue.Message{Topic: "t"})
 	s.wantError("Publish", err, queue.ErrNotFound)
@@ -67,4 +75,30 @@ func deletedRestarted(s *stage) {
 	if got := len(s.delivered("t")); got != 7 {
 		s.Errorf("the topic made anew has %d messages, want 7", got)
 	}
+}
+
+// deletedGroup: its members end, and one of the same name begins where it says.
+func deletedGroup(s *stage) {
+	s.topic("t", 2)
+	s.fill("t", 20, 3)
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder()}
+	r := s.consume(g, finish)
+	other := s.consume(queue.Group{Name: "other", Topics: []string{"t"}, Order: s.someOrder()}, finish)
+	s.idle("g", "other")
+	a := s.broker.Admin()
+	if err := a.DeleteGroup(s.within(), "g"); err != nil {
+		s.Fatal(err)
+	}
+	s.wantError("Consume", r.result(), queue.ErrNotFound)
+	s.wantError("DeleteGroup again", a.DeleteGroup(s.within(), "g"), queue.ErrNotFound)
+	_, err := a.Group(s.within(), "g")
+	s.wantError("Group", err, queue.ErrNotFound)
+	s.fill("t", 10, 3)
+	s.idle("other")
+	c := s.collect(g)
+	s.idle("g")
+	if got := len(c.got()); got != 30 {
+		s.Errorf("the group made anew got %d messages, want all 30", got)
+	}
+	other.stop()
 }

@@ -13,16 +13,14 @@ type dice struct {
 	rng *rand.Rand
 }
 
-// dice returns one whose seed is told if the case fails.
+// dice returns one whose seed is told.
 func (s *stage) dice() *dice {
 	seed := rand.Uint64()
-	s.Cleanup(func() {
-		if s.Failed() {
-			s.Logf("seed %d", seed)
-		}
-	})
-	return &dice{rng: rand.New(rand.NewPCG(seed, 0))}
+	s.Logf("seed %d", seed)
+	return diceOf(seed)
 }
+
+func diceOf(seed uint64) *dice { return &dice{rng: rand.New(rand.NewPCG(seed, 0))} }
 
 func (d *dice) n(n int) int {
 	d.mu.Lock()

@@ -14,8 +14,9 @@ type Harness struct {
 	Open func(t testing.TB, o queue.Options) *queue.Broker
 	// Restart closes b, if it is not closed, and returns a broker over what b's engine kept. nil: the engine keeps nothing.
 	Restart func(t testing.TB, b *queue.Broker, o queue.Options) *queue.Broker
-	// Delete removes a topic. nil: the engine has no way to.
-	Delete func(t testing.TB, b *queue.Broker, topic string)
+	// Crash does what Open does for an engine whose process or machine can die, and returns how: crash ends it in the middle of whatever it does, and returns a broker over what is left, which can crash again. No crash
+	// is to leave goroutines or a running Consume behind; Crash itself sees to it that all is closed with t. nil: nothing crashes.
+	Crash func(t testing.TB, o queue.Options) (b *queue.Broker, crash func() *queue.Broker)
 	// Bubble says that the engine works inside a testing/synctest bubble. Cases then run in one each, and those that measure
 	// time, which take minutes elsewhere, run at all.
 	Bubble bool
@@ -23,7 +24,7 @@ type Harness struct {
 
 // TestEngine tests that an engine does what package queue promises: whatever its Capabilities claim works, and what they do not
 // claim is refused. The engine has to implement queue.EngineWaiter, by which cases know that all is done. LEAT_LOOPS, one of short (the
-// default), ci and full, says how long the cases run that repeat themselves.
+// default), ci and full, says how long the cases run that repeat themselves; LEAT_SEED, a number that a failure told, has histories of members repeat that one.
 func TestEngine(t *testing.T, h Harness) {
 	for _, c := range allCases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -51,7 +52,10 @@ type asks uint8
 const (
 	asksBubble  asks = 1 << iota // it measures time
 	asksRestart                  // the engine keeps what is stored
-	asksDelete                   // topics can be deleted
+	asksTopics                   // the engine is a queue.EngineTopics
+	asksGroups                   // the engine is a queue.EngineGroups
+	asksLetters                  // the engine is a queue.EngineLetters
+	asksCrash                    // it can die
 )
 
 func runCase(t *testing.T, h Harness, c testCase) {
@@ -62,11 +66,19 @@ func runCase(t *testing.T, h Harness, c testCase) {
 	case c.asks&asksRestart != 0 && h.Restart == nil:
 		t.Log("not run: the engine keeps nothing")
 		return
-	case c.asks&asksDelete != 0 && h.Delete == nil:
-		t.Log("not run: the engine deletes no topics")
+	case c.asks&asksCrash != 0 && h.Crash == nil:
+		t.Log("not run: nothing crashes")
 		return
 	}
 	s := newStage(t, h)
+	if c.asks&asksTopics != 0 && !s.listsTopics() || c.asks&asksGroups != 0 && !s.listsGroups() {
+		s.refusesAdmin()
+		return
+	}
+	if c.asks&asksLetters != 0 && !s.keepsLetters() {
+		s.refusesLetters()
+		return
+	}
 	for _, f := range c.needs {
 		if !s.can(f) {
 			s.refuses(f)
@@ -81,8 +93,25 @@ func allCases() []testCase {
 	for _, cs := range [][]testCase{
 		topicCases(), publishCases(), placementCases(), limitCases(), batchCases(), byteCases(),
 		groupCases(), startCases(), orderCases(), retryCases(), memberCases(), rebalanceCases(), batchHandlerCases(),
+		leaseCases(), loopCases(), conductCases(), leaseholderCases(),
 		boundCases(), panicCases(), stopCases(), closeCases(), resumeCases(), readCases(), idleCases(), statsCases(),
-		restartCases(), retentionCases(), volatileCases(), deleteCases(), historyCases(),
+		restartCases(), crashCases(), retentionCases(), volatileCases(), deleteCases(), historyCases(),
+		purgeCases(),
+		backlogCases(),
+		adminCases(),
+		pauseCases(),
+		seekCases(),
+		exclusiveCases(),
+		membershipCases(),
+		commitCases(),
+		dedupCases(),
+		commitIDCases(),
+		commitMarkCases(),
+		delayCases(),
+		delayIDCases(),
+		expiryCases(),
+		transactionCases(),
+		failureCases(), parkCases(), letterCases(), redriveCases(),
 	} {
 		all = append(all, cs...)
 	}

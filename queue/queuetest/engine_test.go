@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/leatmq/leat/queue"
@@ -26,14 +27,23 @@ func (e *lesser) Capabilities() queue.Capabilities {
 	return c
 }
 
+func (e *lesser) Publish(ctx context.Context, ms []queue.Message, rs []queue.Receipt) error {
+	for i := range ms {
+		if ms[i].ID != "" && !slices.Contains(e.features, queue.CanDedup) {
+			return queue.ErrUnsupported
+		}
+	}
+	return e.Engine.Publish(ctx, ms, rs)
+}
+
 func (e *lesser) Close(ctx context.Context) error { return e.broker.Shutdown(ctx) }
 
 // TestEnginesThatCanLess runs the suite where much is refused, which the engines of this module never do.
 func TestEnginesThatCanLess(t *testing.T) {
 	for name, features := range map[string][]queue.Feature{
-		"by key":       {queue.CanOrderByKey},
-		"by partition": {queue.CanOrderByPartition, queue.CanBatch},
-		"unordered":    {queue.CanShare},
+		"by key":       {queue.CanOrderByKey, queue.CanCommit},
+		"by partition": {queue.CanOrderByPartition, queue.CanBatch, queue.CanCommit},
+		"unordered":    {queue.CanShare, queue.CanCommit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			TestEngine(t, Harness{

@@ -13,6 +13,12 @@ type eventLog struct {
 	moves  []move              // guarded by mu
 	failed []queue.FailedEvent // guarded by mu
 	misses []queue.MissedEvent // guarded by mu
+
+	expired   []queue.LeaseExpiredEvent // guarded by mu
+	slow      []queue.SlowEvent         // guarded by mu
+	lapses    []queue.ExpiredEvent      // guarded by mu
+	buried    []queue.DeadLetteredEvent // guarded by mu
+	discarded []queue.DiscardedEvent    // guarded by mu
 }
 
 // move is an Assigned or a Revoked.
@@ -37,6 +43,31 @@ func (l *eventLog) events() queue.Events {
 			defer l.mu.Unlock()
 			l.failed = append(l.failed, e)
 		},
+		Slow: func(e queue.SlowEvent) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.slow = append(l.slow, e)
+		},
+		LeaseExpired: func(e queue.LeaseExpiredEvent) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.expired = append(l.expired, e)
+		},
+		Expired: func(e queue.ExpiredEvent) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.lapses = append(l.lapses, e)
+		},
+		DeadLettered: func(e queue.DeadLetteredEvent) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.buried = append(l.buried, e)
+		},
+		Discarded: func(e queue.DiscardedEvent) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.discarded = append(l.discarded, e)
+		},
 		Missed: func(e queue.MissedEvent) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -49,6 +80,31 @@ func (l *eventLog) missed() []queue.MissedEvent {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.misses)
+}
+
+func (l *eventLog) lapsed() []queue.ExpiredEvent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lapses)
+}
+
+func (l *eventLog) expiries() []queue.LeaseExpiredEvent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.expired)
+}
+
+func (l *eventLog) slowHandlers() []queue.SlowEvent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.slow)
+}
+
+// ends returns what was told of messages that are not tried again.
+func (l *eventLog) ends() ([]queue.DeadLetteredEvent, []queue.DiscardedEvent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.buried), slices.Clone(l.discarded)
 }
 
 func (l *eventLog) told() ([]move, []queue.FailedEvent) {

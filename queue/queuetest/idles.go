@@ -60,6 +60,7 @@ func idleReasons(s *stage) {
 	s.idle("g") // without members, and nothing to do
 	s.fill("t", 1, 0)
 	s.wantBusy("g", `"g"`, "no members")
+	g.Failure = endless
 	s.consume(g, func(context.Context, *queue.Delivery) error { return errAgain })
 	s.wantBusy("g", `"g"`)
 }

@@ -97,7 +97,12 @@ func wholeMessages(s *stage) {
 		{Key: []byte("k"), Value: []byte("v"), Headers: repeated, Timestamp: at},
 		{Key: []byte{0, 255}, Value: make([]byte, 100_000), Timestamp: at},
 		{Headers: queue.Headers{}.With("only", "this")},
+		{ID: "an ID"},
+		{ID: "another", Key: []byte("k"), Headers: repeated},
 	} {
+		if m.ID != "" && !s.can(queue.CanDedup) {
+			continue
+		}
 		m.Topic = "t"
 		r := s.publish(m)[0]
 		ds := s.delivered("t")

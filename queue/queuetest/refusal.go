@@ -46,6 +46,20 @@ func (s *stage) askingFor(f queue.Feature) (ask []func(ctx context.Context) erro
 	case queue.CanResume:
 		resume := func(context.Context, string, int) (queue.Position, error) { return queue.Position{}, nil }
 		return consume(queue.Group{Order: queue.ByPartition, Resume: resume}), true
+	case queue.CanPark:
+		return consume(queue.Group{Order: queue.ByKey, Failure: queue.Failure{WhileRetry: queue.ParkKey}}), true
+	case queue.CanExclude:
+		return consume(queue.Group{Order: s.someOrder(), Exclusive: true}), true
+	case queue.CanExpire:
+		return consume(queue.Group{Order: s.someOrder(), ExpireAfter: time.Hour}), true
+	case queue.CanSeek:
+		return []func(ctx context.Context) error{func(ctx context.Context) error { return s.broker.Admin().Seek(ctx, "g", queue.Latest()) }}, true
+	case queue.CanPause:
+		return []func(ctx context.Context) error{func(ctx context.Context) error { return s.broker.Admin().Pause(ctx, "g") }}, true
+	case queue.CanCommit:
+		return consume(queue.Group{Order: s.someOrder(), Guarantee: queue.ExactlyOnce}), true
+	case queue.CanClaim:
+		return consume(queue.Group{Order: s.someOrder(), Guarantee: queue.AtMostOnce}), true
 	case queue.CanBatch:
 		return []func(ctx context.Context) error{func(ctx context.Context) error {
 			_, err := s.broker.PublishBatch(ctx, queue.Message{Topic: "t"}, queue.Message{Topic: "t"})
@@ -61,6 +75,45 @@ func (s *stage) askingFor(f queue.Feature) (ask []func(ctx context.Context) erro
 		return s.ensuring(queue.TopicConfig{Retention: queue.Retention{WhenDone: true}}), true
 	case queue.CanKeepLatest:
 		return s.ensuring(queue.TopicConfig{Retention: queue.Retention{LatestByKey: true}}), true
+	case queue.CanLimit:
+		return append(s.ensuring(queue.TopicConfig{Limit: queue.Limit{Messages: 1}}), consume(queue.Group{Order: s.someOrder(), Uncounted: true})...), true
+	case queue.CanDelay:
+		return []func(ctx context.Context) error{
+			func(ctx context.Context) error {
+				_, err := s.broker.Publish(ctx, queue.Message{Topic: "t", NotBefore: in(1000)})
+				return err
+			},
+			func(ctx context.Context) error { return s.broker.Cancel(ctx, "t") },
+			func(ctx context.Context) error {
+				_, err := s.broker.Reschedule(ctx, "t", in(1000))
+				return err
+			},
+		}, true
+	case queue.CanExpireMessages:
+		return []func(ctx context.Context) error{func(ctx context.Context) error {
+			_, err := s.broker.Publish(ctx, queue.Message{Topic: "t", Expires: in(1000)})
+			return err
+		}}, true
+	case queue.CanLease:
+		return []func(ctx context.Context) error{func(ctx context.Context) error {
+			for _, err := range s.broker.Deliveries(ctx, queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder()}) {
+				return err
+			}
+			return nil
+		}}, true
+	case queue.CanMark:
+		return []func(ctx context.Context) error{func(ctx context.Context) error {
+			_, err := s.broker.Transact(ctx, func(tx *queue.Tx) error {
+				_, err := tx.Mark(ctx, "s", "k")
+				return err
+			})
+			return err
+		}}, true
+	case queue.CanDedup:
+		return []func(ctx context.Context) error{func(ctx context.Context) error {
+			_, err := s.broker.Publish(ctx, queue.Message{Topic: "t", ID: "id"})
+			return err
+		}}, true
 	case queue.CanRead:
 		return []func(ctx context.Context) error{func(ctx context.Context) error {
 			for _, err := range s.broker.Read(ctx, queue.Range{Topic: "t"}) {

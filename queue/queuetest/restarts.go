@@ -119,7 +119,7 @@ func restartAttempts(s *stage) {
 	s.fill("t", 1, 1)
 	o := s.someOrder()
 	d := s.detect(o) // it counts attempts
-	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: o}
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: o, Failure: endless}
 	var mu sync.Mutex
 	var attempt int // the last
 	var began time.Time

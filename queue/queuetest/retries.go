@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/retry"
 )
 
 func retryCases() []testCase {
@@ -24,6 +25,9 @@ func retryCases() []testCase {
 	}
 }
 
+// endless has every message tried again until it is done, 100 ms later and then twice as late each time up to a minute.
+var endless = queue.Failure{Retry: retry.Policy{Jitter: retry.NoJitter, MaxAttempts: -1}}
+
 // delayBefore is the least time before an attempt, from the one before.
 func delayBefore(attempt int) time.Duration {
 	return min(time.Minute, 100*time.Millisecond<<(attempt-2))
@@ -36,7 +40,7 @@ func (s *stage) attempts(n int) []time.Time {
 	s.fill("t", 1, 0)
 	var mu sync.Mutex
 	var began []time.Time
-	r := s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder()}, func(_ context.Context, d *queue.Delivery) error {
+	r := s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Failure: endless}, func(_ context.Context, d *queue.Delivery) error {
 		mu.Lock()
 		defer mu.Unlock()
 		began = append(began, time.Now())
@@ -77,7 +81,7 @@ func retryDelays(s *stage) {
 func failuresTold(s *stage) {
 	s.topic("t", 1)
 	at := s.publish(queue.Message{Topic: "t"})[0].Position
-	s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder()}, FailFirst(2, errAgain, finish))
+	s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Failure: endless}, FailFirst(2, errAgain, finish))
 	s.idle("g")
 	_, failed := s.log.told()
 	if len(failed) != 2 {
@@ -112,7 +116,7 @@ func holdsItsLane(s *stage, o queue.Order) {
 	var mu sync.Mutex
 	passed, mend, others := 0, false, make(chan struct{})
 	d := s.detect(o)
-	s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: o, Concurrency: 2}, d.watch(func(_ context.Context, x *queue.Delivery) error {
+	s.consume(queue.Group{Name: "g", Topics: []string{"t"}, Order: o, Concurrency: 2, Failure: endless}, d.watch(func(_ context.Context, x *queue.Delivery) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if string(x.Value) == "0" && !mend {
@@ -147,7 +151,7 @@ func waitingTakesNoWorker(s *stage) {
 	last := s.publish(queue.Message{Topic: "t", Key: []byte("fine"), Partition: queue.PinTo(failing)})[0].Position
 	var fine sync.Once
 	passed := make(chan struct{})
-	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 1}
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 1, Failure: endless}
 	s.consume(g, func(_ context.Context, d *queue.Delivery) error {
 		if d.Position == last {
 			fine.Do(func() { close(passed) })
@@ -172,7 +176,7 @@ func manyPass(s *stage) {
 	var mu sync.Mutex
 	passed, rest := 0, make(chan struct{})
 	d := s.detect(queue.Unordered)
-	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 8}
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 8, Failure: endless}
 	s.consume(g, d.watch(func(_ context.Context, x *queue.Delivery) error {
 		mu.Lock()
 		defer mu.Unlock()

@@ -23,6 +23,7 @@ type stage struct {
 	*testing.T
 	harness  Harness
 	broker   *queue.Broker
+	crash    func() // has the broker die, and opens what is left; of a stage that is fragile
 	patience time.Duration
 	drain    time.Duration // of the brokers of restarts; 0: the default
 	log      eventLog
@@ -72,20 +73,21 @@ func (s *stage) within() context.Context {
 	return ctx
 }
 
-// sized picks the figure for LEAT_LOOPS.
+// sized picks the figure for LEAT_LOOPS, and tells it.
 func (s *stage) sized(short, ci, full int) int {
 	s.Helper()
+	n := short
 	switch v := os.Getenv("LEAT_LOOPS"); v {
 	case "", "short":
-		return short
 	case "ci":
-		return ci
+		n = ci
 	case "full":
-		return full
+		n = full
 	default:
 		s.Fatalf("LEAT_LOOPS=%s: want short, ci or full", v)
-		return 0
 	}
+	s.Logf("%d times", n)
+	return n
 }
 
 func (s *stage) topic(name string, partitions int) {

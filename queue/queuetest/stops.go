@@ -102,7 +102,7 @@ func stopDrained(s *stage) {
 // nothing is lost, and what was done does not come again.
 func stopUnderLoad(s *stage) {
 	const workers, perRun = 4, 20
-	runs := s.sized(20, 50, 100)
+	runs := s.sized(100, 100, 300)
 	s.drain = time.Millisecond
 	s.broker = s.open(s.drain)
 	s.topic("t", 3)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/leatmq/leat/queue"
 )
@@ -16,6 +17,7 @@ func topicCases() []testCase {
 		{name: "BadNamesAreRefused", run: badNames},
 		{name: "UnknownTopicIsNotFound", run: unknownTopic},
 		{name: "CapabilitiesStayTheSame", run: steadyCapabilities},
+		{name: "CapabilitiesNameTheirLimits", run: honestGrades},
 	}
 }
 
@@ -42,6 +44,10 @@ func ensureOther(s *stage) {
 		"Durability": {Partitions: 2, Durability: queue.OS},
 		"SyncEvery":  {Partitions: 2, Durability: queue.Interval, SyncEvery: 1},
 		"MaxBytes":   {Partitions: 2, Durability: queue.Interval, MaxBytes: 1000},
+
+		"Dedup.Window": {Partitions: 2, Durability: queue.Interval, Dedup: queue.Dedup{Window: time.Hour}},
+		"Dedup.IDs":    {Partitions: 2, Durability: queue.Interval, Dedup: queue.Dedup{IDs: 10}},
+		"Dedup.Off":    {Partitions: 2, Durability: queue.Interval, Dedup: queue.Dedup{Off: true}},
 	} {
 		s.wantFault("another "+field, s.broker.EnsureTopic(s.within(), "t", want), field)
 	}
@@ -115,6 +121,18 @@ func steadyCapabilities(s *stage) {
 	for f := range c.Features {
 		if again.Features[f] != c.Features[f] {
 			s.Errorf("%q is %+v, then %+v", f, c.Features[f], again.Features[f])
+		}
+	}
+}
+
+// honestGrades wants what is emulated to say what it cannot do, and nothing to be claimed that this suite does not hold.
+func honestGrades(s *stage) {
+	for f, g := range s.broker.Engine().Capabilities().Features {
+		if g.Emulated && g.Limit == "" {
+			s.Errorf("%q is emulated, at a price that it does not name", f)
+		}
+		if !slices.ContainsFunc(features(), func(known feature) bool { return known.Feature == f }) {
+			s.Errorf("%q is claimed, which no case knows", f)
 		}
 	}
 }

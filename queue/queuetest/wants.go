@@ -39,6 +39,9 @@ func (s *stage) wantSame(what string, got, want queue.Message) {
 	if got.Topic != want.Topic || string(got.Key) != string(want.Key) || string(got.Value) != string(want.Value) {
 		s.Errorf("%s: got %s %q %.50q, want %s %q %.50q", what, got.Topic, got.Key, got.Value, want.Topic, want.Key, want.Value)
 	}
+	if got.ID != want.ID {
+		s.Errorf("%s: ID %q, want %q", what, got.ID, want.ID)
+	}
 	if (got.Key == nil) != (want.Key == nil) {
 		s.Errorf("%s: the key is nil: %v, want %v", what, got.Key == nil, want.Key == nil)
 	}

@@ -58,17 +58,17 @@ func (c *committer) run() {
 	}
 }
 
-// short commits the open group if that takes a write and nothing else, and leaves it to the committer's goroutine if not.
-func (c *committer) short() {
+// alone commits the open group in an appender's goroutine if the slot has room for it, and leaves it to the committer's goroutine if not.
+func (c *committer) alone() {
 	c.mu.Lock()
 	g := c.open
 	if g.entries == 0 { // committed meanwhile
 		c.mu.Unlock()
 		return
 	}
-	short := !g.sync && !c.force && c.slot != nil && c.fits(g.bytes)
+	room := c.slot != nil && c.fits(g.bytes)
 	c.mu.Unlock()
-	if !short {
+	if !room {
 		signal(c.wake)
 		return
 	}

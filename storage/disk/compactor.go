@@ -86,8 +86,8 @@ func (r *rewriter) sealed(do *round, l []*segment.Segment, hold int64) (ready []
 
 // holdOf returns the offset up to which every group that has a cursor on p has finished.
 func (st *Store) holdOf(p *core.Partition) int64 {
-	if floor, ok := st.core.State.Floors()[p.ID]; ok {
-		return floor
+	if floor, ok := st.core.Floors()[p.ID]; ok {
+		return floor.Offset
 	}
 	return math.MaxInt64
 }

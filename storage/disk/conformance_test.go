@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceOnMemfs is the suite with tiny files, in memory, and with crashes.
 func TestConformanceOnMemfs(t *testing.T) {
-	histories(t, sized(t, 40, 2000, 200_000), sized(t, 30, 50, 50))
+	histories(t, sized(t, 40, 1000, 200_000), sized(t, 30, 50, 50))
 	seed := uint64(0)
 	storagetest.Test(t, func(tb testing.TB) storagetest.Harness {
 		w := &weather{fs: memfs.New()}
@@ -41,6 +41,7 @@ func TestConformanceOnMemfs(t *testing.T) {
 				seed++
 				w.fs = w.fs.Crash(memfs.Modes()[int(seed)%len(memfs.Modes())], seed)
 			},
+			Doubts:  func(s storage.Store) bool { return disk.Resumed(s.(*disk.Store)) == disk.InDoubt },
 			Jump:    func(by time.Duration) { w.off.Add(int64(by)) },
 			Seal:    w.seal,
 			Damage:  w.damage,

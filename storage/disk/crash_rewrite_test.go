@@ -14,9 +14,8 @@ import (
 // TestCrashInRewriting is TestCrash where segments are compressed and compacted: every operation of that is crashed at, and what comes behind it now and then. A record
 // may be missing only if its topic keeps the latest of each key, and a later one of its key is there.
 func TestCrashInRewriting(t *testing.T) {
-	target := int64(sized(t, 700, 20_000, 400_000))
+	target := int64(sized(t, 700, 10_000, 400_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 1, 2, len(crashes)), again: sized(t, 12, 4, 3)}
-	s.quick = true
 	var busy atomic.Bool
 	var others atomic.Int64
 	s.armed = func() bool { return busy.Load() || others.Add(1)%64 == 0 }

@@ -24,16 +24,15 @@ import (
 func TestCrash(t *testing.T) {
 	target := int64(sized(t, 5_000, 50_000, 2_000_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 2, 3, len(crashes)), again: sized(t, 8, 4, 3)}
-	s.quick = true
 	scripts := 0
 	for s.get("points") < target && !s.failed() {
 		scripts++
 		seed := uint64(scripts)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { s.script(t, seed, 110) })
 	}
-	line := fmt.Sprintf("%d crash points over %d scripts, %d of them in a recovery, %d after one; %d entries acknowledged, %d commits, %d slot changes, %d spills, %d checkpoints, %d records trimmed, %d files removed",
-		s.get("points"), scripts, s.get("in recovery"), s.get("after recovery"), s.get("acknowledged"), s.get("commits"), s.get("slots"), s.get("spills"), s.get("checkpoints"), s.get("trimmed"), s.get("removed"))
-	s.end(t, "crash sweep", line, "points", "in recovery", "after recovery", "acknowledged", "commits", "slots", "spills", "checkpoints", "segments", "clean", "cut", "trimmed", "removed")
+	line := fmt.Sprintf("%d crash points over %d scripts, %d of them in a recovery, %d after one; %d opens with the journal's end taken over, %d with it in doubt, %d anew; %d entries acknowledged, %d commits, %d slot changes, %d spills, %d checkpoints, %d records trimmed, %d files removed",
+		s.get("points"), scripts, s.get("in recovery"), s.get("after recovery"), s.get("taken over"), s.get(disk.InDoubt), s.get("anew"), s.get("acknowledged"), s.get("commits"), s.get("slots"), s.get("spills"), s.get("checkpoints"), s.get("trimmed"), s.get("removed"))
+	s.end(t, "crash sweep", line, "points", "in recovery", "after recovery", "taken over", disk.InDoubt, "anew", "acknowledged", "commits", "slots", "spills", "checkpoints", "segments", "clean", "cut", "trimmed", "removed")
 }
 
 // crashes are the modes: those that every store must survive, and the one that only a store survives which never writes to a sector again that
@@ -109,7 +108,7 @@ func slotUses(t *testing.T, fs *memfs.FS) int {
 // drive runs the script in three lives of the store.
 func (s *sweep) drive(fs *memfs.FS, h *storagetest.History, seed uint64, steps int) error {
 	for life := range uint64(3) {
-		st, err := s.open(fs, seed+life)
+		st, err := open(fs)
 		if err != nil {
 			return err
 		}

@@ -105,7 +105,7 @@ func (a *tally) serves(st *disk.Store, want map[storage.PartitionID][]storage.Re
 	for p, all := range want {
 		got, mine, err := around(st, p)
 		if err != nil {
-			a.wrong("%s: partition %d: %v", where, p, err)
+			a.wrong("%s: partition %d, %d records: %v", where, p, len(all), err)
 			continue
 		}
 		holes = append(holes, mine...)

@@ -49,11 +49,13 @@ func (e *entryReader) next() (whole bool, err error) {
 		read = e.pass
 	}
 	for !e.scan.cut(e.lsn + 1) {
-		f := found{at: int(e.pos - e.start)}
-		if ok, err := read(&f); !ok || err != nil {
+		n := len(e.frames)
+		e.frames = append(e.frames, found{at: int(e.pos - e.start)})
+		f := &e.frames[n]
+		if ok, err := read(f); !ok || err != nil {
+			e.frames = e.frames[:n]
 			return false, err
 		}
-		e.frames = append(e.frames, f)
 		e.lsn++
 		e.pos += int64(f.h.Size())
 		if f.h.Flags&frame.End != 0 {

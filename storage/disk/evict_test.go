@@ -156,7 +156,7 @@ func TestSharesAreExact(t *testing.T) {
 			topic := c.topic(fmt.Sprint("t", i), 1+i%3, []storage.Level{storage.MemoryAndDisk, storage.DiskOnly}[i/3%2])
 			topics = append(topics, topic)
 			wg.Go(func() {
-				for range 20 {
+				for range 6 {
 					c.write(topic, (i%8+1)*(i%8+1)*cacheRecord)
 					c.fromDisk(topic.First, 0)
 				}

@@ -37,7 +37,7 @@ func newBacked(t *testing.T) *backed {
 func (b *backed) take(t *testing.T, opener func(vfs.FS, disk.Options) (*disk.Store, error)) {
 	t.Helper()
 	var err error
-	b.st, err = opener(b.fs, quickly())
+	b.st, err = opener(b.fs, tiny())
 	must(t, err)
 	t.Cleanup(func() { b.st.Close(context.Background()) })
 	b.p = b.st.Topics()[0].First

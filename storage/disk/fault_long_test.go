@@ -68,13 +68,8 @@ func startLongRuined(t *testing.T, seed uint64) *faultStart {
 }
 
 // playOpening opens a store and closes it.
-func playOpening(r *faultRun) error { return playOpeningWith(r, tiny()) }
-
-// playOpeningQuickly leaves what is in the journal there.
-func playOpeningQuickly(r *faultRun) error { return playOpeningWith(r, quickly()) }
-
-func playOpeningWith(r *faultRun, o disk.Options) error {
-	st, err := r.open(o)
+func playOpening(r *faultRun) error {
+	st, err := r.open(tiny())
 	if err == nil {
 		r.close(st)
 	}
@@ -190,6 +185,34 @@ func startManyFrames(t *testing.T, _ uint64) *faultStart {
 		must(t, err)
 	}
 	s := &faultStart{fs: fs.Clone(memfs.Everything, 1), h: storagetest.NewHistory()}
+	must(t, st.Close(t.Context()))
+	return s
+}
+
+// startKeptLong is a killed store with more in its journal than an open with less memory holds, which has to read all of it since a body is lost: first one record of
+// a partition, then many of another.
+func startKeptLong(t *testing.T, _ uint64) *faultStart {
+	t.Helper()
+	fs, h := memfs.New(), storagetest.NewHistory()
+	o := long()
+	o.MemoryBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 64<<20, 32<<20, 8<<20
+	st, err := disk.OpenFS(fs, o)
+	must(t, err)
+	create := func(s storage.TopicSpec) (storage.Topic, error) { return st.CreateTopic(t.Context(), s) }
+	topic, err := h.CreateTopic(create, storage.TopicSpec{Name: "t", Partitions: 2, Strategy: storage.Strategy{Level: storage.MemoryAndDisk, Sync: storage.SyncAlways}})
+	must(t, err)
+	for n := range 1200 {
+		size := 4000
+		if n == 0 {
+			size = 100
+		}
+		must(t, put1(t.Context(), st, h, storagetest.Plan{Batches: []storagetest.PlanBatch{{Partition: topic.Partition(min(n, 1)), Sizes: []int{size}}}}))
+	}
+	b, err := fs.Contents("journal/00")
+	must(t, err)
+	killed := fs.Clone(memfs.Everything, 1)
+	must(t, killed.FlipBit("journal/00", framesOf(t, b)[20].from+70, 1))
+	s := &faultStart{fs: killed.Clone(memfs.Everything, 1), h: h}
 	must(t, st.Close(t.Context()))
 	return s
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/segment"
 	"github.com/leatmq/leat/storage/internal/vfs"
 	"github.com/leatmq/leat/storage/internal/vfs/errfs"
 	"github.com/leatmq/leat/storage/internal/vfs/memfs"
@@ -78,6 +79,18 @@ func TestFaultForgedCheckpoint(t *testing.T) {
 			for i := range cursor[1:] {
 				section[at+1+i] = 0xff
 			}
+		},
+		"a segment that is none": func(_, section []byte) {
+			for at := range section {
+				if m, _, err := segment.DecodeMeta(section[at:]); err != nil || m.Count != 1 || m.Length <= 4096 {
+					continue
+				}
+				for i := range binary.MaxVarintLen64 {
+					section[at+i] = 0xff
+				}
+				return
+			}
+			t.Error("no checkpoint has the segment")
 		},
 	} {
 		fs := start.Clone(memfs.Everything, 1)

@@ -343,18 +343,11 @@ func startSalvaged(t *testing.T, seed uint64) *faultStart {
 	return s
 }
 
-// quickly opens at once, with what was replayed left in the journal.
-func quickly() disk.Options {
-	o := tiny()
-	o.QuickOpen = true
-	return o
-}
-
 // startKilledTwice is a store that was killed, resumed, and killed.
 func startKilledTwice(t *testing.T, seed uint64) *faultStart {
 	t.Helper()
 	fs, h := stopped(t, 2*seed)
-	st, err := disk.OpenFS(fs, quickly())
+	st, err := disk.OpenFS(fs, tiny())
 	must(t, err)
 	must(t, run(st, h, 50+seed, 10))
 	s := &faultStart{fs: fs.Clone(memfs.Everything, 1), h: h}

@@ -68,8 +68,6 @@ func startHeadless(t *testing.T, seed uint64) *faultStart {
 func startEpochLost(t *testing.T, _ uint64) *faultStart {
 	t.Helper()
 	fs, _, _ := journalOnly(t, storage.SyncAlways, 30)
-	o := long()
-	o.QuickOpen = true
 	name, release := "", make(chan struct{})
 	fs.OnOp(func(op vfs.Op) error {
 		if op.Kind != vfs.OpWrite || !strings.HasPrefix(op.Name, "checkpoint-") {
@@ -83,7 +81,7 @@ func startEpochLost(t *testing.T, _ uint64) *faultStart {
 		}
 		return nil
 	})
-	st, err := disk.OpenFS(fs, o)
+	st, err := disk.OpenFS(fs, long())
 	must(t, err)
 	for range 20 {
 		must(t, putRaw(t.Context(), st, record(st.Topics()[0].First, "more")))

@@ -66,7 +66,7 @@ func (s *faultScript) begin(t *testing.T, seed uint64) *faultStart {
 }
 
 var faultScripts = []faultScript{
-	{name: "mixed", seeds: 3, play: playMixed},
+	{name: "mixed", seeds: 2, play: playMixed},
 	{name: "removing", seeds: 1, long: 3, play: playRemoving},
 	{name: "rewriting", seeds: 1, long: 12, play: playRewriting},
 	{name: "many partitions", seeds: 1, long: 6, play: playMany},
@@ -83,11 +83,11 @@ var faultScripts = []faultScript{
 	{name: "rebuilding", seeds: 3, sides: 2, long: 12, ends: true, reads: true, start: startNoCheckpoint, play: playRebuilding, whole: rebuildsTheSame},
 	{name: "restoring again", seeds: 1, sides: 2, long: 2, ends: true, start: startRestored, play: playRestoring},
 	{name: "salvaging again", seeds: 1, long: 8, reads: true, start: startSalvaged, play: playSalvaging, whole: salvagesTheSame},
-	{name: "verifying", seeds: 4, long: 20, ends: true, reads: true, play: playVerifying, whole: opensOrIsSalvaged},
+	{name: "verifying", seeds: 3, long: 20, ends: true, reads: true, play: playVerifying, whole: opensOrIsSalvaged},
 	{name: "reading what is damaged", seeds: 3, long: 2, ends: true, reads: true, start: startDamaged, play: playReadingDamaged, whole: isUnchanged},
-	{name: "forged frames", seeds: 14, long: 20, start: startForged, play: playForged, whole: isSalvagedOrNewer},
+	{name: "forged frames", seeds: 10, long: 20, start: startForged, play: playForged, whole: isSalvagedOrNewer},
 	{name: "foreign files", seeds: 2, long: 12, start: startForeign, play: playRecovering},
-	{name: "mending from what is unfit", seeds: 4, sides: 2, long: 30, ends: true, start: startUnfit, play: playMending, whole: mendsAgain},
+	{name: "mending from what is unfit", seeds: 3, sides: 2, long: 30, ends: true, start: startUnfit, play: playMending, whole: mendsAgain},
 	{name: "mending holes", seeds: 1, sides: 2, long: 6, ends: true, start: startHolesApart, play: playMendingHoles, whole: mendsAgain},
 	{name: "copying what is damaged", seeds: 1, sides: 2, long: 8, ends: true, start: startHarmedAlone, play: playCopyingDamaged, whole: mendsAgain},
 	{name: "following what is damaged", seeds: 1, sides: 2, long: 10, start: startHarmedAlone, play: playFollowingDamaged, whole: mendsAgain},

@@ -212,7 +212,8 @@ func (f *follower) copy(t *trail, second *Store) error {
 	for closing := false; ; {
 		p.reset()
 		newest := time.Time{}
-		n, err := t.next(min(parcelBytes, second.ring.capacity()/2), func(frames []trailed, raw []byte) {
+		// At least an entry, also while the second store has no journal file yet, since there was no space for one: it is made when something is to go there.
+		n, err := t.next(max(1, min(parcelBytes, second.ring.capacity()/2)), func(frames []trailed, raw []byte) {
 			for i := range frames {
 				h := &frames[i].h
 				if local(h.Kind) || f.st.unsaved(h) {

@@ -15,7 +15,7 @@ import (
 
 // journal takes entries in order and commits them in groups. Appenders stage: they put their frames into memory blocks under one
 // mutex and wait. One goroutine, the committer (committer.go), writes and syncs what has gathered meanwhile; an appender that is alone may
-// take its place for a single write.
+// take its place for a group.
 type journal struct {
 	core  *core.Core
 	pool  *core.Pool
@@ -32,7 +32,7 @@ type journal struct {
 	done    chan struct{} // closed when it has ended
 	certain chan struct{} // closed when nothing of what was replayed is in doubt any more; nil: it never was
 
-	turn      sync.Mutex // held by who commits; taken before mu
+	turn      turn       // held by who commits; taken before mu
 	committer *committer // to be used with turn held
 
 	mu        sync.Mutex // staging; taken after the partitions of the entry
@@ -86,7 +86,7 @@ type mark struct {
 func newJournal(pool *core.Pool, r *ring, id identity, o Options, from mark) *journal {
 	j := &journal{
 		pool: pool, ring: r, id: id, hard: o.MemoryBytes / 2, soft: o.Tuning.SpillBytes,
-		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		turn: newTurn(), wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		lsn: from.lsn, synced: from.lsn, mark: from,
 	}
 	j.open = j.newPending(1)
@@ -196,16 +196,16 @@ func back(lsn, synced frame.LSN) uint32 {
 	return uint32(min(uint64(lsn-synced), 1<<32-1))
 }
 
-// Wait implements core.Backend. An appender whose context cannot end, and who finds nobody committing, writes the open group itself if that takes
-// one write into a slot with room: two changes of goroutine less. Whatever may take longer, a sync above all, is the committer's; and a
-// context that can end is honoured even if the disk stalls. Nothing is left lying: who has staged comes here next, and either commits or wakes the
-// committer.
+// Wait implements core.Backend. An appender whose context cannot end, and who finds nobody committing, commits the open group itself if that goes
+// into the slot that is in use: two changes of goroutine less, and it would wait for the sync anyhow. What takes another slot is the committer's, since that may
+// wait for the keeper; and a context that can end is honoured even if the disk stalls. Nothing is left lying: who has staged comes here next, and
+// either commits or wakes the committer.
 func (j *journal) Wait(ctx context.Context, e *core.Entry) error {
 	g := e.Group
-	if e.Sync || ctx.Done() != nil || !j.turn.TryLock() {
+	if ctx.Done() != nil || !j.turn.TryLock() {
 		signal(j.wake)
 	} else {
-		j.committer.short()
+		j.committer.alone()
 		j.turn.Unlock()
 	}
 	if known(g, !e.Sync) {

@@ -56,7 +56,9 @@ type keeper struct {
 func (k *keeper) run() {
 	defer close(k.done)
 	defer k.look.Stop()
+	k.hand.Lock() // what a follower has taken may be applied before this goroutine comes to run
 	k.wakeUp()
+	k.hand.Unlock()
 	var tick <-chan time.Time
 	if k.every > 0 {
 		t := time.NewTicker(k.every)

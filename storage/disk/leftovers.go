@@ -9,7 +9,7 @@ import (
 )
 
 // leftovers looks for segment files that an owner who did not close has made behind its last checkpoint c. All their records are in
-// the journal. Files that no checkpoint explains are foreign.
+// the journal. Files that no checkpoint explains are foreign, but for those of which the medium does not say whose they are: these are an error.
 func (st *Store) leftovers(c *checkpoint) error {
 	if c.clean && c.followed == 0 {
 		return nil
@@ -31,6 +31,8 @@ func (st *Store) leftovers(c *checkpoint) error {
 		st.keeper.nextFile.Store(max(st.keeper.nextFile.Load(), f.File+1))
 		switch {
 		case known[f.File], st.keeper.graves.has(f.Partition, f.File):
+		case f.Unread != nil:
+			return fmt.Errorf("storage: whether a segment that no checkpoint knows is needed cannot be told: %w", f.Unread)
 		case f.File >= c.nextFile, f.Rewritten: // what is in it is in the files that it was made of, or replay finds that it counts
 			st.orphans = append(st.orphans, f)
 		default:

@@ -67,17 +67,10 @@ func steps(s storage.Store, h *storagetest.History, seed uint64, n int, removes 
 
 // tally is the sums of a loop, over all its goroutines. A loop in which something of it stays zero has tested less than it says.
 type tally struct {
-	quick    bool // every other store is opened with QuickOpen
 	mu       sync.Mutex
 	counts   map[string]int64
 	verdict  storagetest.Verdict
 	problems []string
-}
-
-func (a *tally) open(fs vfs.FS, seed uint64) (*disk.Store, error) {
-	o := tiny()
-	o.QuickOpen = a.quick && seed%2 == 1
-	return disk.OpenFS(fs, o)
 }
 
 func newTally() *tally { return &tally{counts: map[string]int64{}} }
@@ -153,11 +146,12 @@ func (a *tally) end(t *testing.T, name, line string, positive ...string) {
 
 // check opens fs, compares it with h, and hands the store to then, which leaves it open; it returns false if anything was wrong.
 func (a *tally) check(fs vfs.FS, h *storagetest.History, loss storagetest.Loss, seed uint64, where string, then func(*disk.Store)) bool {
-	s, err := a.open(fs, seed)
+	s, err := open(fs)
 	if err != nil {
 		a.wrong("%s: open: %v", where, err)
 		return false
 	}
+	a.count(disk.Resumed(s), 1)
 	ok := a.judge(h.Check(s, loss, seed), where)
 	if r := s.Report(); len(r.Raised) > 0 {
 		a.wrong("%s: cursors were ahead of the data: %v", where, r.Raised)

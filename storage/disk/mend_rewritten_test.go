@@ -183,6 +183,27 @@ func (a *tally) keysStay(st *disk.Store, want map[storage.PartitionID][]storage.
 	}
 }
 
+// TestFaultMendFromBeforeCompaction mends a compacted segment from a copy that has the records as they were before: it stays as it is, and the report says why.
+func TestFaultMendFromBeforeCompaction(t *testing.T) {
+	x := newRewritten(t, latestByKey(storage.DiskOnly))
+	for _, name := range x.fs.Files() {
+		if strings.HasPrefix(name, "seg/") {
+			if err := x.fs.FlipBit(name, 4096+70, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	st, err := disk.OpenFS(x.fs, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close(context.Background())
+	r, err := st.MendFS(t.Context(), x.copies["before"], disk.MendOptions{})
+	if err != nil || len(r.Left) == 0 || !strings.Contains(fmt.Sprint(r.Left), "before the segment was compacted") {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
 // TestMendFromAnotherLife: a copy that was restored elsewhere and written to has other records from there on. Those do not fill a hole, though they have the same offsets; those before do.
 func TestMendFromAnotherLife(t *testing.T) {
 	fs, snapshot, other := memfs.New(), memfs.New(), memfs.New()

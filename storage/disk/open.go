@@ -105,6 +105,7 @@ func (st *Store) liveAnew() {
 // verify finds where the journal ends, without applying anything.
 func (st *Store) verify(c *checkpoint) (*scan, error) {
 	s := newScan(c, st.ring.slots)
+	s.notes = &notes{left: st.opt.noteBytes}
 	if err := s.run(nil); err != nil {
 		return nil, err
 	}

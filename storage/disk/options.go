@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/vfs"
 	"github.com/leatmq/leat/storage/internal/vfs/osfs"
 )
 
@@ -26,10 +27,6 @@ type Options struct {
 	// Promote opens the directory of a follower, which Open refuses otherwise, as a store that goes its own way from now on, as Restore makes one:
 	// nobody follows into it any more. It means nothing for other directories.
 	Promote bool
-	// QuickOpen has an open after an unclean stop serve what the journal holds out of the journal, before it is copied to segments, which takes most of the time
-	// that a long journal takes to open. Where much of it was never synced, the first append waits until it is copied. It is not the default before the loops of failing operations have
-	// found nothing under it for long: see storage/TESTING.md.
-	QuickOpen bool
 	// Tuning is for tests, and for machines that are very small or very large.
 	Tuning Tuning
 
@@ -37,6 +34,9 @@ type Options struct {
 	following bool // the directory of a follower, by itself
 
 	clock func() (wall, mono int64) // for tests; nil: the machine's
+
+	noteBytes int64  // of notes, by which replay need not read the journal again; 0: a quarter of MemoryBytes
+	fs        vfs.FS // for tests; nil: the directory that Open is told
 }
 
 // Tuning sets sizes that are right by default.
@@ -77,6 +77,7 @@ const (
 func (o Options) withDefaults() (Options, error) {
 	t := &o.Tuning
 	fill(&o.MemoryBytes, 128<<20)
+	fill(&o.noteBytes, o.MemoryBytes/indexPart)
 	fill(&o.ScrubBytesPerSecond, scrubSecond)
 	fill(&t.SlotBytes, 1<<20)
 	fill(&t.Slots, 4)

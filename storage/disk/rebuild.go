@@ -101,6 +101,11 @@ func (b *rebuilder) run(ctx context.Context, tell func(done, total int64)) error
 	if err != nil {
 		return err
 	}
+	for i := range found {
+		if f := &found[i]; f.Unread != nil { // as much is taken as can be read
+			b.noHeader(f, f.Unread.Error())
+		}
+	}
 	headless, err := b.headless(foreign)
 	if err != nil {
 		return err

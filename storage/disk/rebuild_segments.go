@@ -34,10 +34,15 @@ func (b *rebuilder) headless(foreign []string) (found []segment.Found, err error
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, fmt.Errorf("storage: %s: %w", name, err)
 		}
-		b.report.Damage = append(b.report.Damage, &storage.DamageError{File: name, To: min(size, sector), Partition: storage.PartitionID(p), Reason: "no header block of a segment"})
-		found = append(found, segment.Found{Partition: storage.PartitionID(p), File: file, Name: name, Size: size, Base: segment.Unknown, Ordinal: segment.Unknown})
+		h := segment.Found{Partition: storage.PartitionID(p), File: file, Name: name, Size: size, Base: segment.Unknown, Ordinal: segment.Unknown}
+		b.noHeader(&h, "no header block of a segment")
+		found = append(found, h)
 	}
 	return found, nil
+}
+
+func (b *rebuilder) noHeader(f *segment.Found, reason string) {
+	b.report.Damage = append(b.report.Damage, &storage.DamageError{File: f.Name, To: min(f.Size, sector), Partition: f.Partition, Reason: reason})
 }
 
 // candidate is a file of a partition that may be part of its history.
@@ -286,7 +291,7 @@ func (w *weave) gather(ctx context.Context, c *candidate, next int64) error {
 				w.missing(p.First, ordinal)
 			}
 		}
-		if _, err := r.append(p.Raw, &segment.Meta{Base: p.First, Ordinal: ordinal}); err != nil {
+		if _, err := r.append(ctx, p.Raw, &segment.Meta{Base: p.First, Ordinal: ordinal}); err != nil {
 			return err
 		}
 		w.at, w.ordinal, w.time = p.Next, ordinal+int64(p.Header.Span), max(w.time, p.Header.Time)

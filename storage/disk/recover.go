@@ -34,7 +34,13 @@ type scan struct {
 	stops bool      // the scan ends behind the frame stop
 	stop  frame.LSN // of this journal
 	in    *slot     // with the frame that is visited
+	notes *notes    // of what is seen; nil: none are taken
 }
+
+func (s *scan) state() scanState { return scanState{at: s.at, last: s.last, epoch: s.epoch} }
+
+// resume has the scan go on where another was.
+func (s *scan) resume(from scanState) { s.at, s.last, s.epoch = from.at, from.last, from.epoch }
 
 // place is bytes of a file.
 type place struct {
@@ -167,6 +173,10 @@ func (s *scan) follower(cur *slot) *slot {
 // slot scans one slot from s.at on.
 func (s *scan) slot(sl *slot, f visit) error {
 	e := entryReader{scan: s, slot: sl, window: sl.window(), pos: s.at.pos, lsn: s.at.lsn}
+	if !s.hop {
+		e.window.reads = &readahead{}
+		defer e.window.reads.settle()
+	}
 	for !s.stops || s.at.lsn < s.stop {
 		whole, err := e.next()
 		if err != nil || !whole {
@@ -179,6 +189,9 @@ func (s *scan) slot(sl *slot, f visit) error {
 		}
 		s.at = mark{lsn: e.lsn, seq: sl.seq, pos: e.pos}
 		s.doubt.pass(e.frames, s.at)
+		if s.notes != nil {
+			s.notes.take(&e, s.applied)
+		}
 	}
 	return nil
 }
@@ -235,6 +248,8 @@ func (s *scan) judge() (cut int64, err error) {
 // search calls f for every header of the epoch in a slot, wherever it lies. It goes on behind the frame that the header promises.
 func (s *scan) search(sl *slot, epoch uint32, f func(pos int64, h *frame.Header) error) error {
 	w := sl.window()
+	w.reads = &readahead{}
+	defer w.reads.settle()
 	for pos := int64(sector); pos+frame.HeaderSize <= sl.size; {
 		b, err := w.at(pos, frame.HeaderSize)
 		if err != nil || len(b) < frame.HeaderSize {

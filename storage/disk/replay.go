@@ -54,7 +54,7 @@ func (r *replay) run(end *scan) error {
 	if resumed.how == takeOver {
 		s.stop = end.doubt.from.lsn
 	}
-	if err := s.run(r.frame); err != nil {
+	if err := r.known(end); err != nil {
 		return err
 	}
 	switch {
@@ -64,6 +64,23 @@ func (r *replay) run(end *scan) error {
 		resumed.how = anew
 	}
 	return nil
+}
+
+// known applies everything up to the scan's stop, out of the notes that were taken when the end was looked for, and what is not in them out of the journal.
+func (r *replay) known(end *scan) error {
+	n := end.notes
+	end.notes = nil
+	if err := r.recall(n, r.scan.stop); err != nil {
+		return err
+	}
+	switch {
+	case n.end.at.lsn >= r.scan.stop:
+		r.scan.resume(scanState{at: end.doubt.from, last: end.doubt.prev, epoch: end.epoch}) // for who takes over from there
+		return nil
+	case n.end.at.lsn > r.scan.at.lsn:
+		r.scan.resume(n.end)
+	}
+	return r.scan.run(r.frame)
 }
 
 // lift raises partitions to the offsets below which an open before has said that none is given out again.

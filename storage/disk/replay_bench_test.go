@@ -58,7 +58,7 @@ func BenchmarkReplay(b *testing.B) {
 // unclosedOptions are those of a store whose journal takes so many MiB, and what is around them, without a checkpoint.
 func unclosedOptions(mib int) disk.Options {
 	slot := int64(mib) << 20 / 8
-	return disk.Options{QuickOpen: true, Tuning: disk.Tuning{SlotBytes: slot, Slots: 10, JournalBytes: 80 * slot, CheckpointEvery: -1}}
+	return disk.Options{Tuning: disk.Tuning{SlotBytes: slot, Slots: 10, JournalBytes: 80 * slot, CheckpointEvery: -1}}
 }
 
 // unclosed leaves a copy in dir of what a store has on disk while it is open.

@@ -10,7 +10,7 @@ import (
 	"github.com/leatmq/leat/storage/internal/vfs"
 )
 
-// With Options.QuickOpen an open after an unclean stop leaves the records that it replays in the journal, where they are read until the keeper has spilled them, as if they
+// An open after an unclean stop leaves the records that it replays in the journal, where they are read until the keeper has spilled them, as if they
 // had just been committed. Two things are not left for later:
 //
 //   - That the open was there. A checkpoint says the same as the one before, and which epoch was taken, where the journal was found to end, and which offsets
@@ -46,7 +46,7 @@ const (
 func (st *Store) plan(c *checkpoint, end *scan) error {
 	r := &st.resumed
 	*r = resumption{}
-	if !st.opt.QuickOpen || st.readOnly || c.clean || c.copied || c.followed != 0 || st.opt.following || st.opt.finishing || end.entries == 0 || len(end.lost) > 0 {
+	if st.readOnly || c.clean || c.copied || c.followed != 0 || st.opt.following || st.opt.finishing || end.entries == 0 || len(end.lost) > 0 {
 		return nil
 	}
 	r.how = takeOver

@@ -37,7 +37,6 @@ func behindSegments(inner vfs.FS) (fs *errfs.FS, release func()) {
 // roomy has a journal with room for what is replayed and for several lives behind it.
 func roomy() disk.Options {
 	o := tiny()
-	o.QuickOpen = true
 	o.Tuning.SlotBytes, o.Tuning.JournalBytes, o.Tuning.SpillBytes = 1<<20, 64<<20, 4<<20
 	return o
 }
@@ -54,7 +53,7 @@ func TestResume(t *testing.T) {
 	}{
 		{"all synced", storage.SyncAlways, []int{700, 30}, 60, false},
 		{"a short end in doubt", storage.SyncOS, []int{700, 30}, 60, false},
-		{"a long end in doubt", storage.SyncOS, []int{200 << 10}, 60, true},
+		{"a long end in doubt", storage.SyncOS, []int{200 << 10}, 45, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			left, h, topic := killed(t, c.sync, c.sizes, c.n)

@@ -177,7 +177,7 @@ func (x *resync) partition(ctx context.Context, id storage.PartitionID, c *partS
 			if err := x.read(ctx, int64(len(frames))); err != nil {
 				return err
 			}
-			if at, err = w.append(frames, &m); err != nil {
+			if at, err = w.append(ctx, frames, &m); err != nil {
 				return err
 			}
 		}
@@ -224,8 +224,11 @@ type refill struct {
 }
 
 // append adds whole frames of the segment m of the followed store, and returns the offset behind them.
-func (w *refill) append(frames []byte, m *segment.Meta) (next int64, err error) {
+func (w *refill) append(ctx context.Context, frames []byte, m *segment.Meta) (next int64, err error) {
 	for len(frames) > 0 {
+		if err := ctx.Err(); err != nil {
+			return next, err
+		}
 		h := frame.Checked(frames)
 		if h.Kind == frame.Batch {
 			if err := w.room(&h, m.Ordinal+h.Base-m.Base); err != nil {

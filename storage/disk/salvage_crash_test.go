@@ -90,7 +90,6 @@ func ruinedStore(t *testing.T, seed uint64) *memfs.FS {
 func resumedStore(t *testing.T, seed uint64) *memfs.FS {
 	t.Helper()
 	rng, o := newRand(seed, 22), tiny()
-	o.QuickOpen = true
 	for try := uint64(0); ; try++ {
 		fs, h := closed(t, 300+seed)
 		for life := range uint64(4) {

@@ -77,11 +77,16 @@ type lock interface{ Close() error }
 var _ storage.Store = (*Store)(nil)
 
 // Open opens the store in dir, or makes one there if dir is missing or empty. One store has a directory at a time: storage.ErrInUse.
+// After an unclean stop it serves what it replays out of the journal, and copies it to segments beside the ongoing work. What topics under SyncAlways have is durable when it returns; where
+// more of the journal's end than a few MiB may never have been synced, the rest becomes so meanwhile, and appends wait until it is.
 // Other errors: storage.ErrReadOnly if the directory is not for writing, *storage.LimitError for options, *storage.DamageError if the journal is
 // damaged in front of what was synced, storage.ErrFormat, storage.ErrNoSpace if there is none even for a recovery, and those of the file system. A store that does not open has changed nothing that counts.
 func Open(dir string, o Options) (*Store, error) {
 	if _, err := o.withDefaults(); err != nil { // before a directory is made
 		return nil, err
+	}
+	if o.fs != nil {
+		return OpenFS(o.fs, o)
 	}
 	fsys, err := osfs.Open(dir)
 	if err != nil {
@@ -93,6 +98,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	return st, nil
 }
+
+// FS is what the store was opened on, for tests.
+func (st *Store) FS() vfs.FS { return st.fs }
 
 // OpenFS is Open on a file system of this module, for tests. The store closes fsys if it is an io.Closer.
 func OpenFS(fsys vfs.FS, o Options) (*Store, error) {

@@ -15,17 +15,12 @@ import (
 // partitions serve and are written to, and a copy brings everything back, without a restart.
 func TestThreeDamages(t *testing.T) {
 	const each, value = 10, 1000
-	dir, backup := filepath.Join(t.TempDir(), "store"), filepath.Join(t.TempDir(), "backup")
+	const frame = 64 + 1 + 2 + value + 5              // header, flags, length, value, and zeros up to a multiple of 8
+	const length = (4096 + each*frame + 4095) &^ 4095 // with a pad up to there
 	o := tiny()
-	o.Tuning.JournalBytes, o.Tuning.SpillBytes = 8<<20, 4<<20 // no checkpoint but when it is opened and closed, so that frames stand without pads between
-	st, err := disk.Open(dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	topic, err := st.CreateTopic(t.Context(), storage.TopicSpec{Name: "orders", Partitions: 5})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o.Tuning.JournalBytes, o.Tuning.SpillBytes = 8<<20, 4<<20
+	var st *disk.Store
+	var topic storage.Topic
 	write := func(n int) {
 		t.Helper()
 		for i := range each {
@@ -36,30 +31,50 @@ func TestThreeDamages(t *testing.T) {
 			}
 		}
 	}
-	for n := range topic.Partitions {
-		write(n)
+	// build writes a store, and tells whether each partition has one file in which frames stand without pads between: a checkpoint that comes before all is written adds one.
+	build := func(dir string) (files []string, dense bool) {
+		t.Helper()
+		var err error
+		if st, err = disk.Open(dir, o); err != nil {
+			t.Fatal(err)
+		}
+		if topic, err = st.CreateTopic(t.Context(), storage.TopicSpec{Name: "orders", Partitions: 5}); err != nil {
+			t.Fatal(err)
+		}
+		for n := range topic.Partitions {
+			write(n)
+		}
+		if err := st.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for n := range topic.Partitions {
+			found, err := filepath.Glob(filepath.Join(dir, "seg", fmt.Sprintf("%08x", uint32(topic.Partition(n))), "*"))
+			if err != nil || len(found) == 0 {
+				t.Fatal(found, err)
+			}
+			if i, err := os.Stat(found[0]); err != nil || len(found) > 1 || i.Size() != length {
+				return nil, false
+			}
+			files = append(files, found[0])
+		}
+		return files, true
 	}
-	if err := st.Close(t.Context()); err != nil {
-		t.Fatal(err)
+	var dir string
+	var files []string
+	for dense := false; !dense; {
+		dir = filepath.Join(t.TempDir(), "store")
+		files, dense = build(dir)
 	}
+	backup := filepath.Join(t.TempDir(), "backup")
 	if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
+	var err error
 	if st, err = disk.Open(dir, o); err != nil {
 		t.Fatal(err)
 	}
 	defer st.Close(context.Background())
 
-	const frame = 64 + 1 + 2 + value + 5              // header, flags, length, value, and zeros up to a multiple of 8
-	const length = (4096 + each*frame + 4095) &^ 4095 // with a pad up to there
-	var files []string
-	for n := range topic.Partitions {
-		found, err := filepath.Glob(filepath.Join(dir, "seg", fmt.Sprintf("%08x", uint32(topic.Partition(n))), "*"))
-		if err != nil || len(found) != 1 {
-			t.Fatal(found, err)
-		}
-		files = append(files, found[0])
-	}
 	b, err := os.ReadFile(files[0])
 	if err != nil {
 		t.Fatal(err)

@@ -144,10 +144,14 @@ func TestVerifyFlip(t *testing.T) {
 func (a *tally) flip(t *testing.T, st *disk.Store, im *memfs.FS, kind string, seed uint64) {
 	rng := newRand(seed, 22)
 	names := slices.DeleteFunc(im.Files(), func(name string) bool { return !strings.HasPrefix(name, kind) })
-	name := names[rng.IntN(len(names))]
-	b, err := im.Contents(name)
-	if err != nil {
-		t.Fatal(err)
+	var name string
+	var b []byte
+	for len(b) == 0 { // a file may have been made just now
+		var err error
+		name = names[rng.IntN(len(names))]
+		if b, err = im.Contents(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	used := bytes.TrimRight(b, "\x00")
 	at := rng.Int64N(min(int64(len(b)), int64(len(used))+100))

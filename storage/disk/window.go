@@ -13,8 +13,9 @@ type window struct {
 	end  int64 // nothing is read from there on
 
 	buf   []byte
-	from  int64 // position of buf
-	ahead int   // how much is read at once; 0: windowBytes
+	from  int64      // position of buf
+	ahead int        // how much is read at once; 0: windowBytes
+	reads *readahead // for a file that is read from front to back; nil: nothing is read before it is asked for
 }
 
 const (
@@ -36,6 +37,15 @@ func (w *window) at(pos int64, n int) ([]byte, error) {
 	if skip >= 0 && skip+int64(n) <= int64(len(w.buf)) {
 		return w.buf[skip:], nil
 	}
+	if w.reads != nil {
+		return w.readOn(pos, n)
+	}
+	return w.read(pos, n)
+}
+
+// read reads what at returns, as far as buf does not have it.
+func (w *window) read(pos int64, n int) ([]byte, error) {
+	skip := pos - w.from
 	ahead := w.ahead
 	if ahead == 0 {
 		ahead = windowBytes

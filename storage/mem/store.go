@@ -20,8 +20,9 @@ import (
 
 // Options of a store. The zero value is the default.
 type Options struct {
-	// MemoryBytes bounds the memory for records. An append that would pass the bound first frees what every group that has a
-	// cursor on its partition finished, and is refused with storage.ErrFull if that is not enough, unless its topic drops its oldest. 0: 256 MiB.
+	// MemoryBytes bounds the memory for records. An append that would pass the bound first frees the oldest of what every group that has a cursor on its partition
+	// finished: an eighth of the bound or, if that is not enough, all. If that is not enough either it is refused with storage.ErrFull, unless its topic drops its oldest.
+	// An entry that makes room may go an eighth beyond it. 0: 256 MiB.
 	MemoryBytes int64
 }
 
@@ -63,11 +64,17 @@ func (s *Store) Room(ctx context.Context, e *core.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return core.NoRoom(err)
 	}
-	if s.reserve(e) {
+	most := s.bound
+	if s.reserve(e, most) {
 		return nil
 	}
-	s.core.ForgetFinished()
-	for !s.reserve(e) {
+	if s.core.ForgetFinished(s.bound, func() bool { return s.reserve(e, s.bound) }) {
+		return nil
+	}
+	if e.MakesRoom {
+		most += most / storage.SpareMemory
+	}
+	for !s.reserve(e, most) {
 		if !s.core.DropOldest(e) {
 			return core.NoRoom(nil)
 		}
@@ -75,11 +82,12 @@ func (s *Store) Room(ctx context.Context, e *core.Entry) error {
 	return nil
 }
 
-func (s *Store) reserve(e *core.Entry) bool {
+// reserve takes memory for e if all are at most so many bytes then.
+func (s *Store) reserve(e *core.Entry, most int64) bool {
 	s.room.Lock()
 	defer s.room.Unlock()
 	need := int64(e.Bytes)
-	if s.pool.Live()+s.reserved.Load()+need > s.bound && !e.Small() {
+	if s.pool.Live()+s.reserved.Load()+need > most && !e.Small() {
 		return false
 	}
 	s.reserved.Add(need)

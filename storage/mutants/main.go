@@ -1,4 +1,4 @@
-// Command mutants breaks the storage engine, and package dedup, on purpose, one line that matters at a time, and runs the test that must notice. Run it from the
+// Command mutants breaks the storage engine, the queue on it and package dedup on purpose, one line that matters at a time, and runs the test that must notice. Run it from the
 // root of the module:
 //
 //	go run ./storage/mutants [NAME...]
@@ -67,17 +67,23 @@ func run(names []string) error {
 	return nil
 }
 
-// copyTree copies what the packages that are broken and their tests need.
+// copyTree copies the module, but for what begins with a dot.
 func copyTree(dir string) error {
-	for _, name := range []string{"storage", "compress", "dedup"} {
-		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(name)); err != nil {
-			return err
-		}
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		return err
 	}
-	for _, name := range []string{"go.mod", "go.sum"} {
-		b, err := os.ReadFile(name)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case strings.HasPrefix(name, "."):
+		case e.IsDir():
+			err = os.CopyFS(filepath.Join(dir, name), os.DirFS(name))
+		case name == "go.mod" || name == "go.sum":
+			var b []byte
+			if b, err = os.ReadFile(name); err == nil {
+				err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+			}
 		}
 		if err != nil {
 			return err

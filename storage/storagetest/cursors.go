@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/leatmq/leat/storage"
@@ -32,7 +33,7 @@ func testCursors(t *testing.T, s *suite) {
 		return storage.Cursor{
 			Group: g, Partition: p, Floor: offsets[2], Passed: 4,
 			Done:   []storage.Range{{From: offsets[4], To: offsets[5]}, {From: offsets[8], To: offsets[9]}},
-			Failed: []storage.Failure{{Offset: offsets[2], Attempts: 3, Due: 1 << 60}, {Offset: offsets[6], Attempts: 1<<32 - 1}},
+			Failed: []storage.Failure{{Offset: offsets[2], Attempts: 3, Due: 1 << 60, Note: "\x00why"}, {Offset: offsets[6], Attempts: 1<<32 - 1}},
 		}
 	}
 	set(storage.Cursor{Group: g, Partition: p})
@@ -93,6 +94,7 @@ func testCursorIsChecked(t *testing.T, s *suite) {
 		"failed below floor":   {Floor: 3, Failed: []f{{Offset: 2, Attempts: 1}}},
 		"failed beyond":        {Failed: []f{{Offset: b.Next, Attempts: 1}}},
 		"failed descending":    {Failed: []f{{Offset: 4, Attempts: 1}, {Offset: 3, Attempts: 1}}},
+		"note too long":        {Failed: []f{{Offset: 4, Attempts: 1, Note: strings.Repeat("x", storage.MaxNote+1)}}},
 		"failed twice":         {Failed: []f{{Offset: 4, Attempts: 1}, {Offset: 4, Attempts: 1}}},
 	} {
 		c.Group, c.Partition = g, p

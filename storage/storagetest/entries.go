@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -147,11 +148,11 @@ func testContexts(t *testing.T, s *suite) {
 	st := s.open()
 	p := s.topic(st, "t", 1, storage.SyncAlways).First
 	want := int64(0)
-	for range 50 {
+	for i := range 50 {
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
+		done, x := make(chan error, 1), numbered(i, i+1)
 		go func() {
-			_, err := st.Append(ctx, &storage.Entry{Batches: []storage.Batch{{Partition: p, Records: values("x")}}})
+			_, err := st.Append(ctx, &storage.Entry{Batches: []storage.Batch{{Partition: p, Records: x}}})
 			done <- err
 		}()
 		cancel()
@@ -167,6 +168,9 @@ func testContexts(t *testing.T, s *suite) {
 			s.append(st, p, values("y")...) // entries commit in their order: what came before is decided now
 			if b, boundsErr = st.Bounds(p); boundsErr != nil || b.Records-want > 2 {
 				t.Fatalf("bounds %+v, %v; want at most %d records", b, boundsErr, want+2)
+			}
+			if rs, _, err := st.Read(nil, p, x[0].Offset, 1); err != nil || bytes.Equal(rs[0].Value, x[0].Value) != (b.Records == want+2) {
+				t.Errorf("what may be stored would be at %d; there is %+v, %v, of %d records that were %d", x[0].Offset, rs, err, b.Records, want)
 			}
 			want = b.Records
 		case !errors.Is(err, storage.ErrFull) || !errors.Is(err, context.Canceled):

@@ -16,6 +16,8 @@ type Harness struct {
 	Volatile bool
 	// Crash ends the open store as a loss of power does; Open is called next. nil: it cannot be crashed.
 	Crash func()
+	// Doubts tells whether what the open of a store has found may not be durable yet, where its topics do not ask for that. nil: it always is.
+	Doubts func(storage.Store) bool
 	// Jump sets the wall clock of the stores. nil: it cannot be set.
 	Jump func(by time.Duration)
 	// Seal has everything that was appended written to where it stays; nil: there is no such place. With it come Damage, which ruins bytes of a partition
@@ -74,6 +76,7 @@ func Test(t *testing.T, newHarness func(tb testing.TB) Harness) {
 		{"Levels", testLevels},
 		{"MixedEntries", testMixedEntries},
 		{"MemoryRefuses", testMemoryRefuses},
+		{"MemorySpare", testMemorySpare},
 		{"MemoryDropsOldest", testMemoryDropsOldest},
 		{"MemoryRace", testMemoryRace},
 		{"MemoryRemoval", testMemoryRemoval},

@@ -304,8 +304,8 @@ func testMemoryRace(t *testing.T, s *suite) {
 // testMemoryRemoval checks that topics in memory are trimmed, cleaned and deleted as others are.
 func testMemoryRemoval(t *testing.T, s *suite) {
 	st := s.open()
-	g := s.group(st, "g")
-	make := func(name string, rules storage.CleanupPolicy) storage.PartitionID {
+	g, holder := s.group(st, "g"), s.group(st, storage.HolderPrefix+"h")
+	makeFor := func(g storage.GroupID, name string, rules storage.CleanupPolicy) storage.PartitionID {
 		p := s.strategic(st, name, 1, storage.Strategy{Level: storage.MemoryOnly, Cleanup: rules}).First
 		for i := range 10 {
 			s.append(st, p, numbered(10*i, 10*i+10)...)
@@ -313,18 +313,20 @@ func testMemoryRemoval(t *testing.T, s *suite) {
 		s.cursor(st, storage.Cursor{Group: g, Partition: p, Floor: 44, Passed: 44})
 		return p
 	}
+	make := func(name string, rules storage.CleanupPolicy) storage.PartitionID { return makeFor(g, name, rules) }
 	trimmed := make("trimmed", storage.CleanupPolicy{})
 	counted := make("counted", storage.CleanupPolicy{MaxRecords: 25})
 	held := make("held", storage.CleanupPolicy{MaxRecords: 25, HoldForGroups: true})
 	done := make("done", storage.CleanupPolicy{WhenDone: true})
 	old := make("old", storage.CleanupPolicy{MaxAge: time.Nanosecond})
+	kept := makeFor(holder, "done by a holder alone", storage.CleanupPolicy{WhenDone: true})
 	if err := errors.Join(st.Trim(t.Context(), trimmed, 33), st.Clean(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []struct {
 		p     storage.PartitionID
 		first int64
-	}{{trimmed, 33}, {counted, 75}, {held, 44}, {done, 44}, {old, 100}} {
+	}{{trimmed, 33}, {counted, 75}, {held, 44}, {done, 44}, {old, 100}, {kept, 0}} {
 		s.wantFirst(st, want.p, want.first, int(100-want.first))
 	}
 	if n := st.Stats().Trimmed; n != 33+75+44+44+100 {

@@ -236,9 +236,19 @@ func (m *machine) crash(rt *rapid.T) {
 	for n := len(m.changes); n >= m.synced; n-- {
 		m.cut(n)
 		if why = m.differs(st); why == nil {
-			m.synced = n
+			m.found(st)
 			return
 		}
 	}
 	rt.Fatalf("the store is as it was after none of the changes from the %dth on; after that one: %v", m.synced, why)
+}
+
+// found notes how much of what a crash has left is durable: all of it, or, where the open leaves that for later, up to the last change that asks for it.
+func (m *machine) found(st storage.Store) {
+	doubts := m.Doubts != nil && m.Doubts(st)
+	for n := len(m.changes); n > m.synced; n-- {
+		if !doubts || m.always(&m.changes[n-1]) {
+			m.synced = n
+		}
+	}
 }

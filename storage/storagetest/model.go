@@ -59,6 +59,15 @@ func (m *model) volatile(p storage.PartitionID) bool {
 	return m.topicOf(p).Strategy.Level == storage.MemoryOnly
 }
 
+// always tells whether a change of a topic that asks for SyncAlways is in an entry. No topic was altered since an entry that is not durable.
+func (m *model) always(c *modelChange) bool {
+	asks := func(p storage.PartitionID) bool {
+		return m.partitions[p] != nil && m.topicOf(p).Strategy.Sync == storage.SyncAlways
+	}
+	return slices.ContainsFunc(c.entry.Batches, func(b storage.Batch) bool { return asks(b.Partition) }) ||
+		slices.ContainsFunc(c.entry.Cursors, func(cur storage.Cursor) bool { return asks(cur.Partition) })
+}
+
 // settle notes that what came last is durable, and with it all that came before.
 func (m *model) settle() { m.synced = len(m.changes) }
 

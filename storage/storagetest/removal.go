@@ -100,32 +100,40 @@ func testCleanup(t *testing.T, s *suite) {
 		name  string
 		rules storage.CleanupPolicy
 		floor int // of the group, of 100; -1: there is none
+		hold  int // the same, of the holder
 		left  int // of 100 records in batches of 10
 	}{
-		{"nothing", storage.CleanupPolicy{}, 50, 100},
-		{"records", storage.CleanupPolicy{MaxRecords: 25}, -1, 25},
-		{"records, more than there are", storage.CleanupPolicy{MaxRecords: 101}, -1, 100},
-		{"done", storage.CleanupPolicy{WhenDone: true}, 44, 56},
-		{"done by nobody", storage.CleanupPolicy{WhenDone: true}, -1, 100},
-		{"all done", storage.CleanupPolicy{WhenDone: true}, 100, 0},
-		{"held", storage.CleanupPolicy{MaxRecords: 25, HoldForGroups: true}, 44, 56},
-		{"held by nobody", storage.CleanupPolicy{MaxRecords: 25, HoldForGroups: true}, -1, 25},
-		{"not held", storage.CleanupPolicy{MaxRecords: 25}, 44, 25},
-		{"young", storage.CleanupPolicy{MaxAge: time.Hour}, -1, 100},
+		{"nothing", storage.CleanupPolicy{}, 50, -1, 100},
+		{"records", storage.CleanupPolicy{MaxRecords: 25}, -1, -1, 25},
+		{"records, more than there are", storage.CleanupPolicy{MaxRecords: 101}, -1, -1, 100},
+		{"done", storage.CleanupPolicy{WhenDone: true}, 44, -1, 56},
+		{"done by nobody", storage.CleanupPolicy{WhenDone: true}, -1, -1, 100},
+		{"done by a holder alone", storage.CleanupPolicy{WhenDone: true}, -1, 44, 100},
+		{"done, and a holder is behind", storage.CleanupPolicy{WhenDone: true}, 44, 22, 78},
+		{"done, and a holder is ahead", storage.CleanupPolicy{WhenDone: true}, 44, 88, 56},
+		{"all done", storage.CleanupPolicy{WhenDone: true}, 100, -1, 0},
+		{"held", storage.CleanupPolicy{MaxRecords: 25, HoldForGroups: true}, 44, -1, 56},
+		{"held by a holder", storage.CleanupPolicy{MaxRecords: 25, HoldForGroups: true}, -1, 44, 56},
+		{"held by nobody", storage.CleanupPolicy{MaxRecords: 25, HoldForGroups: true}, -1, -1, 25},
+		{"not held", storage.CleanupPolicy{MaxRecords: 25}, 44, 33, 25},
+		{"young", storage.CleanupPolicy{MaxAge: time.Hour}, -1, -1, 100},
 	}
-	g := s.group(st, "g")
+	g, holder := s.group(st, "g"), s.group(st, storage.HolderPrefix+"h")
 	for _, test := range tests {
 		topic := s.strategic(st, test.name, 1, storage.Strategy{Sync: storage.SyncOS, Cleanup: test.rules})
 		var rs []storage.Record
 		for i := range 10 {
 			rs = append(rs, s.append(st, topic.First, numbered(10*i, 10*i+10)...)...)
 		}
-		if test.floor >= 0 {
-			floor := rs[99].Offset + 1
-			if test.floor < 100 {
-				floor = rs[test.floor].Offset
+		for group, at := range map[storage.GroupID]int{g: test.floor, holder: test.hold} {
+			if at < 0 {
+				continue
 			}
-			s.cursor(st, storage.Cursor{Group: g, Partition: topic.First, Floor: floor, Passed: int64(test.floor)})
+			floor := rs[99].Offset + 1
+			if at < 100 {
+				floor = rs[at].Offset
+			}
+			s.cursor(st, storage.Cursor{Group: group, Partition: topic.First, Floor: floor, Passed: int64(at)})
 		}
 		if err := st.Clean(t.Context()); err != nil {
 			t.Fatalf("%s: %v", test.name, err)

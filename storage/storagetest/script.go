@@ -118,7 +118,7 @@ func (p *Script) cursor(part storage.PartitionID) storage.Cursor {
 	c := storage.Cursor{Group: p.groups[p.rng.IntN(len(p.groups))], Partition: part, Floor: b.First + p.rng.Int64N(b.Next-b.First+1)}
 	c.Passed, _ = p.s.Ordinal(part, c.Floor)
 	if c.Floor < b.Next {
-		c.Failed = []storage.Failure{{Offset: c.Floor, Attempts: 1}}
+		c.Failed = []storage.Failure{{Offset: c.Floor, Attempts: 1, Note: "why"}}
 	}
 	return c
 }

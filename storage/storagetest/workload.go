@@ -196,7 +196,7 @@ func (w *Workload) cursor(g storage.GroupID, p storage.PartitionID) (c storage.C
 		at = to
 	}
 	if next.Floor < b.Next {
-		next.Failed = []storage.Failure{{Offset: next.Floor, Attempts: 1 + w.rng.Uint32N(1<<30), Due: w.rng.Int64()}}
+		next.Failed = []storage.Failure{{Offset: next.Floor, Attempts: 1 + w.rng.Uint32N(1<<30), Due: w.rng.Int64(), Note: fmt.Sprint(w.rng.Int64())}}
 	}
 	next.Passed, err = Passed(w.Store, &next)
 	return next, true, err

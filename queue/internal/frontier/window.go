@@ -6,6 +6,7 @@ type Window struct {
 	passed int64  // records done
 	bytes  int    // of the records in slots
 	open   int64  // records in slots that are not done
+	undone int64  // bytes of these
 	ring   []slot // a power of two; slot number n is at n modulo its length
 	base   uint64 // first slot. Invariant: it is not done
 	end    uint64 // behind the last slot
@@ -54,6 +55,7 @@ func (w *Window) Add(offset int64, size int) (n uint64, fresh bool) {
 	w.bytes += size
 	if fresh {
 		w.open++
+		w.undone += int64(size)
 	}
 	return n, fresh
 }
@@ -104,6 +106,7 @@ func (w *Window) Done(n uint64) {
 	s.done = true
 	w.passed++
 	w.open--
+	w.undone -= int64(s.size)
 	if len(w.failed) > 0 {
 		delete(w.failed, s.offset)
 	}
@@ -149,6 +152,12 @@ func (w *Window) Passed() int64 { return w.passed }
 
 // Open counts the records that were read and are not done.
 func (w *Window) Open() int64 { return w.open }
+
+// OpenBytes is the size of these.
+func (w *Window) OpenBytes() int64 { return w.undone }
+
+// Size returns the size of the record of slot n.
+func (w *Window) Size(n uint64) int64 { return int64(w.slot(n).size) }
 
 // Len counts the records from the floor up to where reading has come, done or not.
 func (w *Window) Len() int { return int(w.end - w.base) }

@@ -76,12 +76,29 @@ func (m *model) open(t *rapid.T) int64 {
 	return rapid.SampledFrom(offsets).Draw(t, "offset")
 }
 
+// finish ends a record. What was said before of the State after it is the State then.
 func (m *model) finish(t *rapid.T) {
 	offset := m.open(t)
+	var now, said, then State
+	m.w.State(&now)
+	m.w.StateAfter(&said, m.slots[offset])
+	m.w.State(&then)
+	if !same(now, then) {
+		t.Fatalf("the state is %+v, %+v before what comes was asked for", then, now)
+	}
+	defer func() {
+		if m.w.State(&then); !same(said, then) {
+			t.Fatalf("the state is %+v, said before was %+v", then, said)
+		}
+	}()
 	m.w.Done(m.slots[offset])
 	m.done[offset] = true
 	delete(m.slots, offset)
 	delete(m.failed, offset)
+}
+
+func same(a, b State) bool {
+	return a.Floor == b.Floor && a.Passed == b.Passed && slices.Equal(a.Done, b.Done) && slices.Equal(a.Failed, b.Failed)
 }
 
 func (m *model) fail(t *rapid.T) {

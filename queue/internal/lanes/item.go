@@ -31,3 +31,19 @@ func (it *Item[T]) Back(due time.Duration) {
 	l.partition.out--
 	l.settle()
 }
+
+// Aside returns an item that was taken, to come back to the front of its lane at due; what is behind it in the lane may be taken
+// meanwhile. 0 is Back at once.
+func (it *Item[T]) Aside(due time.Duration) {
+	l := it.lane
+	if due <= 0 || !l.keyed {
+		it.Back(due)
+		return
+	}
+	p, key := l.partition, l.key
+	l.out--
+	p.out--
+	l.settle()
+	it.Due = due
+	p.addAside(key, it)
+}

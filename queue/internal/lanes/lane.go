@@ -6,8 +6,10 @@ type lane[T any] struct {
 	partition   *Partition[T]
 	key         uint64
 	keyed       bool     // it stands in partition.lanes under key
-	first, last *Item[T] // queued
-	items       int      // how many
+	aside       bool     // it holds one item, which waits, of the lane of key
+	first, last *Item[T] // queued, in order
+	between     between[T]
+	items       int // queued
 	bytes       int
 	out         int // items handed out
 	ready       bool
@@ -32,14 +34,16 @@ func (l *lane[T]) add(it *Item[T]) {
 
 // insert puts an item back where its Seq belongs, which is before all that were never out.
 func (l *lane[T]) insert(it *Item[T]) {
-	at := &l.first
-	for *at != nil && (*at).Seq < it.Seq {
-		at = &(*at).next
-	}
-	it.next = *at
-	*at = it
-	if it.next == nil {
-		l.last = it
+	switch {
+	case l.first == nil || it.Seq < l.first.Seq:
+		it.next, l.first = l.first, it
+		if l.last == nil {
+			l.last = it
+		}
+	case l.last.Seq < it.Seq: // many come back in order
+		l.last.next, l.last = it, it
+	default:
+		l.between.push(it)
 	}
 	l.count(1, it.Size)
 }
@@ -47,9 +51,11 @@ func (l *lane[T]) insert(it *Item[T]) {
 // pop takes the first item away.
 func (l *lane[T]) pop() *Item[T] {
 	it := l.first
-	l.first = it.next
-	if l.first == nil {
-		l.last = nil
+	if l.first = it.next; len(l.between.heap) > 0 {
+		l.first = l.between.merge(it.next)
+	}
+	if l.first == nil || l.first.next == nil {
+		l.last = l.first
 	}
 	it.next = nil
 	l.count(-1, -it.Size)
@@ -77,6 +83,14 @@ func (l *lane[T]) settle() {
 	default:
 		l.partition.pushReady(l)
 	}
+}
+
+// join gives the item of a lane that stood aside, which is due, back to the lane of its key.
+func (l *lane[T]) join() {
+	p, key := l.partition, l.key
+	it := l.pop()
+	l.giveUp()
+	p.Insert(key, it)
 }
 
 func (l *lane[T]) clear() {

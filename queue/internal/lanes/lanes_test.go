@@ -3,6 +3,7 @@ package lanes
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,9 +44,12 @@ func TestSetKeepsItsPromises(t *testing.T) {
 			"take":  m.take,
 			"done":  m.done,
 			"back":  m.back,
+			"aside": m.aside,
+			"away":  m.away,
 			"wake":  m.wake,
 			"give":  m.give,
 			"clear": m.clear,
+			"shed":  m.shed,
 			"":      m.check,
 		})
 	})
@@ -166,8 +170,79 @@ func (m *model) back(t *rapid.T) {
 	slices.SortFunc(l.queued, func(a, b *Item[string]) int { return int(a.Seq - b.Seq) })
 }
 
+// aside puts an item that has a key into a lane of the model's own until it is due.
+func (m *model) aside(t *rapid.T) {
+	part, l, it := m.anyOut(t)
+	if strings.HasPrefix(it.Value, "lone ") {
+		t.Skip("it has no key")
+	}
+	l.out = slices.DeleteFunc(l.out, func(o *Item[string]) bool { return o == it })
+	it.Aside(m.now + time.Duration(rapid.IntRange(1, 9).Draw(t, "due")))
+	m.seq++
+	part.lanes[fmt.Sprint("lane aside ", m.seq)] = &modelLane{queued: []*Item[string]{it}}
+}
+
+// away takes a lane that waits away and puts it back: what stood aside at the front of its lane.
+func (m *model) away(t *rapid.T) {
+	part := rapid.SampledFrom(m.parts).Draw(t, "partition")
+	firsts := part.p.Waiters()
+	if len(firsts) == 0 {
+		t.Skip("nothing waits")
+	}
+	slices.SortFunc(firsts, func(a, b *Item[string]) int { return int(a.Seq - b.Seq) })
+	first := rapid.SampledFrom(firsts).Draw(t, "first")
+	items, from := first.Waits().Withdraw()
+	for name, l := range part.lanes {
+		if len(l.queued) == 0 || l.queued[0] != first {
+			continue
+		}
+		if !slices.Equal(items, l.queued) || from.Aside != strings.HasPrefix(name, "lane aside ") || from.Named == strings.HasPrefix(first.Value, "lone ") {
+			t.Fatalf("of lane %q came %d items, %+v", name, len(items), from)
+		}
+		if from.Named && from.Lane != m.set.Key([]byte(first.Value)) {
+			t.Fatalf("%+v of key %q", from, first.Value)
+		}
+	}
+	for _, it := range items {
+		switch {
+		case from.Aside:
+			first.Due = 0
+			part.p.Insert(from.Lane, it)
+		case from.Named:
+			part.p.AddTo(from.Lane, it)
+		default:
+			part.p.AddLone(it)
+		}
+	}
+	if from.Aside {
+		part.join(0)
+	}
+}
+
+// join has what stood aside and is due by now stand in its lane again.
+func (part *modelPart) join(now time.Duration) {
+	for _, name := range sortedNames(part.lanes) {
+		l := part.lanes[name]
+		if !strings.HasPrefix(name, "lane aside ") || l.queued[0].Due > now {
+			continue
+		}
+		delete(part.lanes, name)
+		it := l.queued[0]
+		home := part.lanes[it.Value]
+		if home == nil {
+			home = &modelLane{}
+			part.lanes[it.Value] = home
+		}
+		home.queued = append(home.queued, it)
+		slices.SortFunc(home.queued, func(a, b *Item[string]) int { return int(a.Seq - b.Seq) })
+	}
+}
+
 func (m *model) wake(t *rapid.T) {
 	m.now += time.Duration(rapid.IntRange(1, 9).Draw(t, "pass"))
+	for _, part := range m.parts {
+		part.join(m.now)
+	}
 	m.set.Wake(m.now)
 	for _, part := range m.parts {
 		for name, l := range part.lanes {
@@ -186,6 +261,41 @@ func (m *model) give(t *rapid.T) {
 		return
 	}
 	part.p.Give(m.turns[part.turns])
+}
+
+// shed wants a ready lane's first item, and where there is none the oldest that is behind what is out and due.
+func (m *model) shed(t *rapid.T) {
+	part := rapid.SampledFrom(m.parts).Draw(t, "partition")
+	ready, behind := false, (*Item[string])(nil)
+	for _, l := range part.lanes {
+		if len(l.queued) == 0 || l.queued[0].Due > 0 {
+			continue
+		}
+		ready = ready || len(l.out) == 0
+		if it := l.queued[0]; len(l.out) > 0 && (behind == nil || it.Seq < behind.Seq) {
+			behind = it
+		}
+	}
+	value, ok := part.p.Shed()
+	if ok != (ready || behind != nil) {
+		t.Fatalf("shed: %v, though ready is %v and behind others %v", ok, ready, behind)
+	}
+	for _, name := range sortedNames(part.lanes) {
+		l := part.lanes[name]
+		if !ok || len(l.queued) == 0 || l.queued[0].lane != nil {
+			continue
+		}
+		if name != value || !ready && l.queued[0] != behind || ready && len(l.out) > 0 {
+			t.Fatalf("%q was shed of lane %q, ready %v", value, name, ready)
+		}
+		if l.queued = l.queued[1:]; len(l.queued)+len(l.out) == 0 {
+			delete(part.lanes, name)
+		}
+		return
+	}
+	if ok {
+		t.Fatalf("nothing is gone, though %q was shed", value)
+	}
 }
 
 func (m *model) clear(t *rapid.T) {
@@ -219,6 +329,7 @@ func (m *model) check(t *rapid.T) {
 		if part.p.Queued() != queued || part.p.Out() != out || len(part.p.lanes) != kept {
 			t.Fatalf("queued %v, out %d, lanes %d; want %v, %d, %d", part.p.Queued(), part.p.Out(), len(part.p.lanes), queued, out, kept)
 		}
+		part.checkOldest(t)
 		all.add(queued.Items, queued.Bytes)
 	}
 	for i, turns := range m.turns {
@@ -230,6 +341,23 @@ func (m *model) check(t *rapid.T) {
 	due, any := m.set.NextDue()
 	if m.set.Queued() != all || m.set.Waiting() != waiting || any != (waiting > 0) || any && due <= 0 {
 		t.Fatalf("set: %v queued, %d waiting, next due %v; want %v, %d", m.set.Queued(), m.set.Waiting(), due, all, waiting)
+	}
+}
+
+func (part *modelPart) checkOldest(t *rapid.T) {
+	var oldest *Item[string]
+	waiting := 0
+	for _, l := range part.lanes {
+		switch {
+		case len(l.queued) == 0:
+		case len(l.out) == 0 && l.queued[0].Due > 0:
+			waiting++
+		case oldest == nil || l.queued[0].Seq < oldest.Seq:
+			oldest = l.queued[0]
+		}
+	}
+	if got := part.p.Oldest(); got != oldest || part.p.Waiting() != waiting {
+		t.Fatalf("the oldest is %v, %d lanes wait; want %v, %d", got, part.p.Waiting(), oldest, waiting)
 	}
 }
 

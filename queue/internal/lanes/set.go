@@ -41,24 +41,28 @@ func (s *Set[T]) Item() *Item[T] {
 
 // Wake makes ready what is due at now.
 func (s *Set[T]) Wake(now time.Duration) {
-	for len(s.waiting) > 0 && s.waiting[0].first.Due <= now {
-		l := s.waiting[0]
+	for len(s.waiting.heap) > 0 && s.waiting.heap[0].first.Due <= now {
+		l := s.waiting.heap[0]
 		s.waiting.remove(l)
 		l.first.Due = 0
+		if l.aside {
+			l.join()
+			continue
+		}
 		l.settle()
 	}
 }
 
 // NextDue returns when Wake has something to do again, and false if nothing waits.
 func (s *Set[T]) NextDue() (time.Duration, bool) {
-	if len(s.waiting) == 0 {
+	if len(s.waiting.heap) == 0 {
 		return 0, false
 	}
-	return s.waiting[0].first.Due, true
+	return s.waiting.heap[0].first.Due, true
 }
 
 // Waiting counts the lanes whose first item is not due.
-func (s *Set[T]) Waiting() int { return len(s.waiting) }
+func (s *Set[T]) Waiting() int { return len(s.waiting.heap) }
 
 // Queued counts the items of all partitions that are not handed out.
 func (s *Set[T]) Queued() Count { return s.queued }

@@ -20,7 +20,7 @@ func (c *Core) Append(ctx context.Context, e *storage.Entry) (storage.Durability
 	}
 	x := c.take()
 	defer c.give(x)
-	x.buf = slices.Grow(x.buf, size)
+	x.buf, x.MakesRoom = slices.Grow(x.buf, size), e.MakesRoom
 	if err := c.encode(x, e); err != nil {
 		return 0, err
 	}
@@ -28,6 +28,9 @@ func (c *Core) Append(ctx context.Context, e *storage.Entry) (storage.Durability
 		return storage.InMemory, nil
 	}
 	if err := c.commit(ctx, x); err != nil {
+		if errors.Is(err, storage.ErrIndeterminate) {
+			fill(e, x)
+		}
 		return 0, err
 	}
 	fill(e, x)
@@ -68,6 +71,7 @@ func (c *Core) stage(x *Entry) (committed bool, err error) {
 	}
 	if committed, err = c.stageLocked(x); committed {
 		place(x.placed)
+		x.tell()
 	}
 	return committed, err
 }
@@ -137,7 +141,15 @@ func checkSizes(e *storage.Entry) (int, error) {
 		}
 	}
 	for i := range e.Cursors {
-		total += int64(len(e.Cursors[i].Done)+len(e.Cursors[i].Failed)) * 4
+		c := &e.Cursors[i]
+		total += int64(len(c.Done)+len(c.Failed)) * 4
+		for j := range c.Failed {
+			size := int64(len(c.Failed[j].Note))
+			if size > storage.MaxNote {
+				return 0, &storage.LimitError{What: "note", Size: size, Max: storage.MaxNote}
+			}
+			total += size
+		}
 	}
 	if total > storage.MaxEntry {
 		return 0, &storage.LimitError{What: "entry", Size: total, Max: storage.MaxEntry}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"container/heap"
+	"math"
 	"runtime"
 
 	"github.com/leatmq/leat/storage"
@@ -11,7 +12,7 @@ import (
 func (c *Core) claim(x *Entry) error {
 	for i := range x.Frames {
 		f := &x.Frames[i]
-		if err := c.claimFor(f.Part, int64(f.Header.Size())); err != nil {
+		if err := c.claimFor(f.Part, int64(f.Header.Size()), x.MakesRoom); err != nil {
 			x.unclaim(i)
 			return x.tooLarge(f.Part.share, err)
 		}
@@ -41,15 +42,21 @@ func (e *Entry) tooLarge(s *Share, err error) error {
 	return err
 }
 
-func (c *Core) claimFor(p *Partition, n int64) error {
+func (c *Core) claimFor(p *Partition, n int64, makesRoom bool) error {
 	s := p.share
-	if s.claim(n) {
+	most := s.bound()
+	if s.claim(n, most) {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.forgetFinished(s)
-	for tries := 0; !s.claim(n); {
+	if freed(most, func() bool { return s.claim(n, most) }, func(part int64) bool { return c.forgetFinished(s, part) }) {
+		return nil
+	}
+	if makesRoom {
+		most += most / storage.SpareMemory
+	}
+	for tries := 0; !s.claim(n, most); {
 		switch {
 		case p.Strategy().Memory.WhenFull != storage.DropOldest || n > s.bound() || tries > maxTries:
 			return NoRoom(nil)
@@ -88,9 +95,8 @@ func (s *Share) bound() int64 {
 	return storage.DefaultMemoryBytes
 }
 
-// claim takes n bytes if they are within the bound.
-func (s *Share) claim(n int64) bool {
-	most := s.bound()
+// claim takes n bytes if all are at most so many then.
+func (s *Share) claim(n, most int64) bool {
 	for {
 		held := s.bytes.Load()
 		if held+n > most {
@@ -112,8 +118,38 @@ func (s *Share) finished(p *Partition) {
 	}
 }
 
-// forgetFinished drops what every group that has a cursor on its partition finished.
-func (c *Core) forgetFinished(s *Share) {
+// forgotten is the part of a bound that is made free at a time: were it all that is finished, the pool would give most of the memory away, to make it anew at once.
+const forgotten = 8
+
+// freed has forget drop a part of what is finished, and then, if there is more and that is not enough, all of it. It tells whether it was enough.
+func freed(bound int64, enough func() bool, forget func(most int64) (more bool)) bool {
+	more := forget(bound / forgotten)
+	switch {
+	case enough():
+		return true
+	case !more:
+		return false
+	}
+	forget(math.MaxInt64)
+	return enough()
+}
+
+// ForgetFinished drops the oldest of what every group that has a cursor on it finished, in all partitions: a part of bound or, if that is not enough, all. It tells whether it was enough. It is for a
+// backend that has nothing but memory.
+func (c *Core) ForgetFinished(bound int64, enough func() bool) bool {
+	return freed(bound, enough, func(most int64) (more bool) {
+		floors := c.Floors()
+		for id, floor := range floors {
+			if p := c.Catalog.Partition(id); p != nil && floor.Read {
+				more = c.forget(p, floor.Offset, most/int64(len(floors))) || more
+			}
+		}
+		return more
+	})
+}
+
+// forgetFinished drops the oldest of what every group that has a cursor on its partition finished, about so many bytes of the topic, spread over its partitions. It tells whether there is more.
+func (c *Core) forgetFinished(s *Share, most int64) (more bool) {
 	s.passedMu.Lock()
 	ps := s.passed
 	s.passed = nil
@@ -121,30 +157,41 @@ func (c *Core) forgetFinished(s *Share) {
 		p.passed = false
 	}
 	s.passedMu.Unlock()
+	holders := c.Catalog.holders()
 	for _, p := range ps {
-		if floor, ok := p.floor(); ok {
-			c.Begin(p, p.batchAt(floor))
+		if floor, _ := p.floor(holders); floor.Read && c.forget(p, floor.Offset, most/int64(len(ps))) {
+			s.finished(p)
+			more = true
 		}
 	}
+	return more
 }
 
-// ForgetFinished drops what every group that has a cursor on it finished, in all partitions: for a backend that has nothing but memory.
-func (c *Core) ForgetFinished() {
-	for id, floor := range c.Floors() {
-		if p := c.Catalog.Partition(id); p != nil {
-			c.Begin(p, p.batchAt(floor))
-		}
-	}
+// forget drops batches of p below floor, one at least and then up to so many bytes. It tells whether there are more.
+func (c *Core) forget(p *Partition, floor, most int64) (more bool) {
+	first, more := p.batchesBelow(floor, most)
+	c.Begin(p, first)
+	return more
 }
 
-// batchAt returns the first offset of the batch that has offset, so that batches go whole.
-func (p *Partition) batchAt(offset int64) int64 {
+// batchesBelow returns the offset behind the first batches that are whole below floor, one at least and then up to so many bytes, and whether there are more of them. What is in front of all
+// that is in memory counts for nothing.
+func (p *Partition) batchesBelow(floor, most int64) (next int64, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := p.tail.find(offset); i < p.tail.len() {
-		return min(offset, p.tail.at(i).base)
+	next = min(floor, p.end)
+	front := p.tail.find(p.first)
+	for i := front; i < p.tail.len(); i++ {
+		f := p.tail.at(i)
+		switch {
+		case f.next() > floor:
+			return min(next, f.base), false
+		case most <= 0 && i > front:
+			return f.base, true
+		}
+		most -= f.size()
 	}
-	return min(offset, p.end)
+	return next, false
 }
 
 // front is the oldest batch of a partition.

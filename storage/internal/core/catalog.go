@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/leatmq/leat/storage"
@@ -108,6 +109,22 @@ func (c *Catalog) hasGroup(id storage.GroupID) bool {
 	defer c.mu.RUnlock()
 	_, ok := c.groupIDs[id]
 	return ok
+}
+
+// holders returns the groups that hold records, and read none.
+func (c *Catalog) holders() map[storage.GroupID]bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var ids map[storage.GroupID]bool
+	for _, g := range c.groups {
+		if strings.HasPrefix(g.Name, storage.HolderPrefix) {
+			if ids == nil {
+				ids = map[storage.GroupID]bool{}
+			}
+			ids[g.ID] = true
+		}
+	}
+	return ids
 }
 
 // AddTopic makes a committed topic known. It does nothing if it is.

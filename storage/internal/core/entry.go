@@ -18,6 +18,8 @@ type Entry struct {
 	Group    *Group // the backend's: what it commits with
 	Number   uint64 // the backend's
 
+	MakesRoom bool // see storage.Entry
+
 	volatile bool     // all of it is in memory only
 	placed   []placed // cursors that are in memory only
 	deletes  func()   // makes what the entry deletes unknown to entries that are staged later
@@ -37,6 +39,8 @@ type Frame struct {
 	cursor CursorKey
 	owner  *Partition // that a frame without records is about, nil if none
 	effect func()     // what the frame changes when it commits, of kinds that have no field of their own
+
+	watches []*storage.Watcher // of Part, of a frame that was committed in place
 }
 
 // Raw returns the frame's bytes: room for a header, the body, padding.
@@ -88,7 +92,9 @@ func (e *Entry) finish(at int, f Frame) {
 	body := e.buf[at+frame.HeaderSize:]
 	f.at = at
 	f.Header.BodyLen = uint32(len(body))
-	f.Header.BodySum = e.core.seed.Sum(body)
+	if e.core.sums(f.Part) {
+		f.Header.BodySum = e.core.seed.Sum(body)
+	}
 	var zeros [8]byte
 	e.buf = append(e.buf, zeros[:f.Header.Size()-frame.HeaderSize-len(body)]...)
 	e.Frames = append(e.Frames, f)

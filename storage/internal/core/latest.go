@@ -21,7 +21,7 @@ func (c *Core) KeepLatest(pool *Pool, all bool) error {
 		for _, p := range c.Catalog.PartitionsOf(&t) {
 			k := &keeping{pool: pool, hold: math.MaxInt64, now: unixNano(c.Clock.Now())}
 			if floor, ok := floors[p.ID]; ok {
-				k.hold = floor
+				k.hold = floor.Offset
 			}
 			if err := p.keepLatest(k, all); err != nil {
 				return err

@@ -125,6 +125,7 @@ func (p *Partition) Recover(h *frame.Header, b *Block, body int) error {
 	if b.backing == nil {
 		p.share.bytes.Add(int64(h.Size()))
 	}
+	p.tail.double()
 	p.push(h, b, body)
 	p.raise(p.next, p.count)
 	return nil

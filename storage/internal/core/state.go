@@ -70,19 +70,33 @@ func (s *State) Capture() (map[CursorKey][]byte, frame.LSN) {
 	return maps.Clone(s.cursors), s.applied
 }
 
-// Floors returns the lowest floor of all cursors for each partition that has any.
-func (s *State) Floors() map[storage.PartitionID]int64 {
+// Floor is the lowest floor of all cursors on a partition.
+type Floor struct {
+	Offset int64
+	Read   bool // one of them is of a group that is no holder; see storage.HolderPrefix
+}
+
+// add takes a cursor into account; ok is false if it is the first.
+func (f Floor) add(offset int64, holder, ok bool) Floor {
+	if !ok || offset < f.Offset {
+		f.Offset = offset
+	}
+	f.Read = f.Read || !holder
+	return f
+}
+
+// floors returns the floor of each partition that has a cursor.
+func (s *State) floors(holders map[storage.GroupID]bool) map[storage.PartitionID]Floor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	floors := map[storage.PartitionID]int64{}
+	floors := map[storage.PartitionID]Floor{}
 	for k, body := range s.cursors {
 		c, err := frame.DecodeCursor(body, uint32(k.Partition))
 		if err != nil {
 			continue // cannot be: the body was encoded here
 		}
-		if low, ok := floors[k.Partition]; !ok || c.Floor < low {
-			floors[k.Partition] = c.Floor
-		}
+		low, ok := floors[k.Partition]
+		floors[k.Partition] = low.add(c.Floor, holders[k.Group], ok)
 	}
 	return floors
 }

@@ -59,7 +59,7 @@ func trims(p *storage.CleanupPolicy) bool {
 
 // first returns the first offset that a partition is to keep: of what it held before it was asked what its topic wants, so that what is appended after the topic
 // was altered stays.
-func (s *Sweep) first(c *Core, p *Partition, hs []Holding, floors map[storage.PartitionID]int64) (int64, error) {
+func (s *Sweep) first(c *Core, p *Partition, hs []Holding, floors map[storage.PartitionID]Floor) (int64, error) {
 	b := p.bounds()
 	policy := &p.Strategy().Cleanup
 	floor, grouped := floors[p.ID]
@@ -70,8 +70,8 @@ func (s *Sweep) first(c *Core, p *Partition, hs []Holding, floors map[storage.Pa
 	if policy.MaxRecords > 0 {
 		first = max(first, byRecords(hs, b.Records-policy.MaxRecords))
 	}
-	if policy.WhenDone && grouped {
-		first = max(first, floor)
+	if policy.WhenDone && floor.Read {
+		first = max(first, floor.Offset)
 	}
 	var err error
 	if policy.MaxAge > 0 {
@@ -80,7 +80,7 @@ func (s *Sweep) first(c *Core, p *Partition, hs []Holding, floors map[storage.Pa
 		first = max(first, young)
 	}
 	if policy.HoldForGroups && grouped {
-		first = min(first, floor)
+		first = min(first, floor.Offset)
 	}
 	return min(first, b.Next), err
 }

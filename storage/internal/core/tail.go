@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -41,6 +42,13 @@ type tail struct {
 func (t *tail) len() int            { return len(t.frames) - t.head }
 func (t *tail) at(i int) *tailFrame { return &t.frames[t.head+i] }
 func (t *tail) push(f tailFrame)    { t.frames = append(t.frames, f) }
+
+// double makes room for as many frames again as there are, if there is none: where many come at once, growing by less costs more than taking them.
+func (t *tail) double() {
+	if len(t.frames) == cap(t.frames) {
+		t.frames = slices.Grow(t.frames, max(len(t.frames), 16))
+	}
+}
 
 // pop takes n frames off the front.
 func (t *tail) pop(n int) {

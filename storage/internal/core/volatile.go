@@ -14,6 +14,9 @@ import (
 // Volatile tells whether the partition's records and cursors are in memory only. It is so for life.
 func (p *Partition) Volatile() bool { return p.Strategy().Level == storage.MemoryOnly }
 
+// sums tells whether frames of p, or of no partition, may come to where their sums are looked at. What is in memory only is never looked at so.
+func (c *Core) sums(p *Partition) bool { return c.memory != nil && (p == nil || !p.Volatile()) }
+
 // placed is a cursor of a volatile partition.
 type placed struct {
 	part  *Partition
@@ -111,13 +114,12 @@ func (p *Partition) cursor(g storage.GroupID) (storage.Cursor, bool) {
 }
 
 // floor returns the lowest floor of all cursors on p, which is volatile.
-func (p *Partition) floor() (floor int64, ok bool) {
+func (p *Partition) floor(holders map[storage.GroupID]bool) (floor Floor, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, cur := range p.cursors {
-		if !ok || cur.floor < floor {
-			floor, ok = cur.floor, true
-		}
+	for g, cur := range p.cursors {
+		floor = floor.add(cur.floor, holders[g], ok)
+		ok = true
 	}
 	return floor, ok
 }
@@ -150,10 +152,11 @@ func (c *Core) Cursor(g storage.GroupID, id storage.PartitionID) (storage.Cursor
 }
 
 // Floors returns the lowest floor of all cursors for each partition that has any.
-func (c *Core) Floors() map[storage.PartitionID]int64 {
-	floors := c.State.Floors()
+func (c *Core) Floors() map[storage.PartitionID]Floor {
+	holders := c.Catalog.holders()
+	floors := c.State.floors(holders)
 	for _, p := range c.volatileParts() {
-		if floor, ok := p.floor(); ok {
+		if floor, ok := p.floor(holders); ok {
 			floors[p.ID] = floor
 		}
 	}

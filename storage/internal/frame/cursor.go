@@ -3,24 +3,34 @@ package frame
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/leatmq/leat/storage"
 )
 
 // The body of a Cursor is absolute: the newest one of a group and partition counts alone. The partition stands in the header.
 //
-//	form      1 byte: 1
+//	form      1 byte: 1, or 2 if a failure has a note
 //	group     uvarint
 //	floor     uvarint
 //	passed    uvarint
 //	done      uvarint number, then for each range two uvarints: distance from the end of the one before (from the floor), length
-//	failed    uvarint number, then for each: uvarint distance from the offset before (from the floor), uvarint attempts, varint due time
-const cursorForm = 1
+//	failed    uvarint number, then for each: uvarint distance from the offset before (from the floor), uvarint attempts, varint due time, and in form 2 the
+//	          note: uvarint length, bytes
+const (
+	cursorForm = 1
+	notedForm  = 2
+)
 
 // AppendCursor appends c as the body of a Cursor frame. c is as [storage.Cursor] says, ranges and failures in order: DecodeCursor refuses the bytes
 // of one that is not.
 func AppendCursor(dst []byte, c *storage.Cursor) []byte {
-	dst = append(dst, cursorForm)
+	noted := slices.ContainsFunc(c.Failed, func(f storage.Failure) bool { return f.Note != "" })
+	if noted {
+		dst = append(dst, notedForm)
+	} else {
+		dst = append(dst, cursorForm)
+	}
 	dst = binary.AppendUvarint(dst, uint64(c.Group))
 	dst = binary.AppendUvarint(dst, uint64(c.Floor))
 	dst = binary.AppendUvarint(dst, uint64(c.Passed))
@@ -37,6 +47,10 @@ func AppendCursor(dst []byte, c *storage.Cursor) []byte {
 		dst = binary.AppendUvarint(dst, uint64(f.Offset-at))
 		dst = binary.AppendUvarint(dst, uint64(f.Attempts))
 		dst = binary.AppendVarint(dst, f.Due)
+		if noted {
+			dst = binary.AppendUvarint(dst, uint64(len(f.Note)))
+			dst = append(dst, f.Note...)
+		}
 		at = f.Offset
 	}
 	return dst
@@ -51,11 +65,11 @@ func DecodeCursor(body []byte, partition uint32) (storage.Cursor, error) {
 		Floor: s.int63(), Passed: s.int63(),
 	}
 	c.Done = decodeDone(&s, c.Floor)
-	c.Failed = decodeFailed(&s, c.Floor)
+	c.Failed = decodeFailed(&s, c.Floor, form == notedForm)
 	if group > math.MaxUint32 {
 		s.failed = true
 	}
-	if err := s.ends(form, cursorForm); err != nil {
+	if err := s.ends(form, notedForm); err != nil {
 		return storage.Cursor{}, err
 	}
 	return c, nil
@@ -79,22 +93,31 @@ func decodeDone(s *scanner, at int64) []storage.Range {
 	return done
 }
 
-func decodeFailed(s *scanner, at int64) []storage.Failure {
+func decodeFailed(s *scanner, at int64, noted bool) []storage.Failure {
 	n := s.count(3)
 	if n == 0 {
+		s.failed = s.failed || noted
 		return nil
 	}
 	failed := make([]storage.Failure, 0, n)
-	least := int64(0)
+	least, notes := int64(0), 0
 	for range n {
 		at = s.after(at, least)
 		attempts, due := s.uvarint(), s.varint()
-		if s.failed || attempts > math.MaxUint32 {
+		var note []byte
+		if noted {
+			note = s.bytes()
+		}
+		if s.failed || attempts > math.MaxUint32 || len(note) > storage.MaxNote {
 			s.failed = true
 			return nil
 		}
-		failed = append(failed, storage.Failure{Offset: at, Attempts: uint32(attempts), Due: due})
+		failed = append(failed, storage.Failure{Offset: at, Attempts: uint32(attempts), Due: due, Note: string(note)})
 		least = 1
+		notes += len(note)
+	}
+	if noted && notes == 0 { // form 1 says the same
+		s.failed = true
 	}
 	return failed
 }

@@ -40,6 +40,7 @@ func drawCursor(t *rapid.T) storage.Cursor {
 		at += gap
 		c.Failed = append(c.Failed, storage.Failure{
 			Offset: at, Attempts: rapid.Uint32().Draw(t, "attempts"), Due: rapid.Int64().Draw(t, "due"),
+			Note: rapid.OneOf(rapid.Just(""), rapid.StringN(0, -1, storage.MaxNote)).Draw(t, "note"),
 		})
 	}
 	return c
@@ -102,8 +103,15 @@ func TestCursorBodies(t *testing.T) {
 		{"sound", fields(1, 5, 10, 10, 1, 1, 2, 1, 0, 1, 0), nil},
 		{"empty", nil, frame.ErrField},
 		{"form 0", fields(0, 5, 10, 10, 0, 0), frame.ErrField},
-		{"next form", fields(2, 5, 10, 10, 0, 0), frame.ErrVersion},
-		{"next form, of another shape", []byte{2}, frame.ErrVersion},
+		{"next form", fields(3, 5, 10, 10, 0, 0), frame.ErrVersion},
+		{"next form, of another shape", []byte{3}, frame.ErrVersion},
+		{"a note", append(fields(2, 5, 10, 10, 0, 1, 0, 1, 0, 2), "ab"...), nil},
+		{"a note and none", append(append(fields(2, 5, 10, 10, 0, 2, 0, 1, 0, 2), "ab"...), 1, 1, 0, 0), nil},
+		{"notes of nothing, as in form 1", fields(2, 5, 10, 10, 0, 1, 0, 1, 0, 0), frame.ErrField},
+		{"no failures, as in form 1", fields(2, 5, 10, 10, 0, 0), frame.ErrField},
+		{"a note cut short", append(fields(2, 5, 10, 10, 0, 1, 0, 1, 0, 3), "ab"...), frame.ErrField},
+		{"a note too long", append(fields(2, 5, 10, 10, 0, 1, 0, 1, 0, storage.MaxNote+1), make([]byte, storage.MaxNote+1)...), frame.ErrField},
+		{"the longest note", append(fields(2, 5, 10, 10, 0, 1, 0, 1, 0, storage.MaxNote), make([]byte, storage.MaxNote)...), nil},
 		{"group above 2^32", fields(1, 1<<32, 10, 10, 0, 0), frame.ErrField},
 		{"floor above 2^63", fields(1, 5, top+1, 10, 0, 0), frame.ErrField},
 		{"passed above 2^63", fields(1, 5, 10, top+1, 0, 0), frame.ErrField},

@@ -82,13 +82,14 @@ type Found struct {
 	Ordinal   int64  // records of the partition before it
 	Name      string // below the store's directory
 	Size      int64
+	Unread    error // the medium does not give the header block back: nothing but the name and the size is known
 }
 
 // Unknown is the Base and the Ordinal of a Found whose header block cannot be read.
 const Unknown = -1
 
-// Scan lists every segment file whose name and header block are of this store, and the names of everything else that lies where segments
-// lie, files that the medium does not give back included.
+// Scan lists every segment file whose name and header block are of this store, or whose name is and whose header block cannot be read, and the names of
+// everything else that lies where segments lie.
 func (d *Dir) Scan() (found []Found, foreign []string, err error) {
 	partitions, err := d.fs.List("seg")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -123,7 +124,8 @@ func (d *Dir) Scan() (found []Found, foreign []string, err error) {
 	return found, foreign, nil
 }
 
-// examine tells whether a file in the directory of p is a segment of p. A file whose header block the medium does not give back is not: nothing proves whose it is.
+// examine tells whether a file in the directory of p is a segment of p. One whose header block the medium does not give back may be: who asks knows whether
+// that matters.
 func (d *Dir) examine(p storage.PartitionID, info vfs.Info) (Found, bool, error) {
 	file, ok := parseHex(info.Name, 16)
 	if !ok || !info.Regular {
@@ -138,8 +140,11 @@ func (d *Dir) examine(p storage.PartitionID, info vfs.Info) (Found, bool, error)
 	if err := f.Close(); err != nil {
 		return Found{}, false, fmt.Errorf("close segment: %w", err)
 	}
-	if readErr != nil && !unreadable(readErr) {
-		return Found{}, false, fmt.Errorf("read segment %s: %w", name, readErr)
+	switch {
+	case unreadable(readErr):
+		return Found{Partition: p, File: file, Base: Unknown, Ordinal: Unknown, Name: name, Size: info.Size, Unread: fmt.Errorf("%s: %w", name, readErr)}, true, nil
+	case readErr != nil:
+		return Found{}, false, fmt.Errorf("%s: %w", name, readErr)
 	}
 	h, err := parseHeader(block, d.id)
 	if err != nil || h.file != file || h.partition != p {

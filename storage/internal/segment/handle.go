@@ -95,8 +95,11 @@ func (d *Dir) admit(s *Segment, f vfs.File, was found, err error) (*handle, erro
 	if d.closed {
 		d.idle.Broadcast()
 	}
-	if err == nil && s.discarded {
-		err = errors.Join(ErrDiscarded, f.Close())
+	if s.discarded { // its file may be gone by now, which is no damage then
+		if err == nil {
+			return nil, errors.Join(ErrDiscarded, f.Close())
+		}
+		return nil, ErrDiscarded
 	}
 	if err != nil {
 		return nil, err

@@ -154,11 +154,17 @@ func (f *FS) Mkdir(name string) error {
 		return err
 	}
 	info, statErr := f.root.Lstat(name)
+	return inTheWay(err, info, statErr)
+}
+
+// inTheWay returns what Mkdir does that was told with exists that there is something: nil if that is a directory. An error of looking at it says why, as want of descriptors,
+// and is not for ever.
+func inTheWay(exists error, info fs.FileInfo, statErr error) error {
 	switch {
-	case statErr != nil: // it says why, as want of descriptors, and is not for ever
+	case statErr != nil:
 		return statErr
 	case !info.IsDir():
-		return err
+		return exists
 	}
 	return nil
 }

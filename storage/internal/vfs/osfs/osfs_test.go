@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/leatmq/leat/storage/internal/vfs"
@@ -82,6 +83,29 @@ func TestRelative(t *testing.T) {
 	ok(t, held.Close())
 	if got := contents(t, filepath.Join(top, "data")); !slices.Contains(got, vfs.LockName) {
 		t.Errorf("in the directory: got %q, want %q among it", got, vfs.LockName)
+	}
+}
+
+// TestMkdirOfWhatIsThere: a directory is made that is there already, a file is in the way for good, and what could not be looked at is in the way as long as that lasts.
+func TestMkdirOfWhatIsThere(t *testing.T) {
+	f, dir := open(t)
+	ok(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	ok(t, f.Mkdir("d"))
+	ok(t, f.Mkdir("d"))
+	exists := f.Mkdir("file")
+	if !errors.Is(exists, fs.ErrExist) {
+		t.Fatalf("mkdir over a file: got %v, want %v", exists, fs.ErrExist)
+	}
+	for _, name := range []string{"file", "d"} {
+		info, err := f.root.Lstat(name)
+		ok(t, err)
+		if err := inTheWay(exists, info, nil); (err == nil) != info.IsDir() || err != nil && err != exists {
+			t.Errorf("%s is there: got %v", name, err)
+		}
+		shortage := &fs.PathError{Op: "lstat", Path: name, Err: syscall.EMFILE}
+		if err := inTheWay(exists, nil, shortage); !errors.Is(err, shortage) || errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s could not be looked at: got %v, want %v", name, err, shortage)
+		}
 	}
 }
 
