@@ -134,13 +134,12 @@ func crashWork(s *stage, guarantee queue.Guarantee) {
 		}
 		return nil
 	}
-	g := queue.Group{
-		Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 4, Guarantee: guarantee,
-		Failure: queue.Failure{MaxCrashes: 100}, // a message may be in flight at each crash, and is not to be given up
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Concurrency: 4, Guarantee: guarantee}
+	if guarantee != queue.AtMostOnce { // which tries nothing again
+		g.Failure.MaxCrashes = 100 // a message may be in flight at each crash, and is not to be given up
 	}
 	for range 4 {
-		s.consume(g, work)
-		await(s, life.enough, "some handlers")
+		s.consume(g, work).await(life.enough, "some handlers")
 		s.crash()
 		life = &crashLife{most: each, enough: make(chan struct{})} // no handler is left
 		if guarantee == queue.AtMostOnce {                         // those that were taken are lost; the first values are published again

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"context"
+	"time"
 
 	"github.com/leatmq/leat/queue"
 )
@@ -38,6 +39,20 @@ func (s *stage) consume(g queue.Group, h queue.Handler) *running {
 func (r *running) result() error {
 	r.s.Helper()
 	return await(r.s, r.ended, "the end of Consume")
+}
+
+// await waits until c is closed, and ends the test if the Consume ends before that.
+func (r *running) await(c <-chan struct{}, what string) {
+	r.s.Helper()
+	patience := time.NewTimer(r.s.patience)
+	defer patience.Stop()
+	select {
+	case <-c:
+	case err := <-r.ended:
+		r.s.Fatalf("Consume ended with %v while the test waited for %s", err, what)
+	case <-patience.C:
+		r.s.Fatalf("waited %v in vain for %s; %+v", r.s.patience, what, r.s.broker.Stats())
+	}
 }
 
 // stop ends the Consume and wants it to end well.
