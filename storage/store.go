@@ -55,7 +55,8 @@ type Store interface {
 	ReadInto(dst []Record, buf *[]byte, p PartitionID, from int64, maxBytes int) (records []Record, next int64, err error)
 	// Bounds tells what p holds.
 	Bounds(p PartitionID) (Bounds, error)
-	// OffsetAt returns the offset of the first committed record appended at or after t, and Bounds.Next if there is none.
+	// OffsetAt returns where the committed records begin that were appended at or after t: all that are stored from that offset on were, and none below it. It is Bounds.Next if
+	// there are none. It need not be the offset of a record, where those in front of the first one are removed.
 	OffsetAt(p PartitionID, t time.Time) (int64, error)
 	// Ordinal counts the committed records ever appended to p below offset.
 	Ordinal(p PartitionID, offset int64) (int64, error)

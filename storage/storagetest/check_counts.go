@@ -63,16 +63,12 @@ func (c *check) bounds(p storage.PartitionID, v *view, perhaps int64) {
 	}
 }
 
-// offsetAt checks where the store says that the records of r's time begin: with the first of them that is there, or with one compacted in front of it.
+// offsetAt checks where the store says that the records of r's time begin: with the first of them that is there, or with one in front of it that was removed.
 func (c *check) offsetAt(p storage.PartitionID, v *view, r *storage.Record) {
 	first := slices.IndexFunc(v.records, func(o storage.Record) bool { return !o.Appended.Before(r.Appended) })
-	least, most := v.records[first].Offset, v.records[first].Offset
-	switch {
-	case !c.h.compactsSince(p, 0):
-	case first > 0:
+	least, most := v.bounds.First, v.records[first].Offset
+	if first > 0 {
 		least = v.records[first-1].Offset + 1
-	default:
-		least = v.bounds.First
 	}
 	o, err := c.s.OffsetAt(p, r.Appended)
 	if errors.As(err, new(*storage.DamageError)) && len(v.missing) > 0 {
