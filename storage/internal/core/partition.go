@@ -177,7 +177,7 @@ func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte
 		return dst, nil, nil
 	}
 	hs := make([]frame.Header, 0, len(frames))
-	w := frameWindow{ahead: maxBytes}
+	w := frameWindow{ahead: min(maxBytes, 2*sizeOf(frames))} // others' may lie between them
 	for i := range frames {
 		f := &frames[i]
 		whole, err := f.read(&w, p.ID)
@@ -188,6 +188,14 @@ func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte
 		hs = append(hs, f.header())
 	}
 	return dst, hs, nil
+}
+
+// sizeOf returns the bytes of whole frames.
+func sizeOf(frames []tailFrame) (n int) {
+	for i := range frames {
+		n += frame.Size(int(frames[i].bodyLen))
+	}
+	return n
 }
 
 // read returns the whole frame, from memory or through w.
