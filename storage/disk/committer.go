@@ -222,7 +222,7 @@ func (c *committer) sealLocked() *pending {
 	return g
 }
 
-// sealFor seals the open group and, if it is synced, returns the pad behind it: the next group begins on a sector of its own.
+// sealFor seals the open group and, if it is synced, puts a pad behind it, which it returns unless it lies there in memory: the next group begins on a sector of its own.
 func (c *committer) sealFor() (*pending, []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -244,7 +244,23 @@ func (c *committer) sealFor() (*pending, []byte) {
 	}
 	c.lsn++
 	g.last = c.lsn
-	return g, c.pad(int(gap))
+	return g, c.padBehind(g, int(gap))
+}
+
+// padBehind makes a pad of n bytes, and returns it if it does not lie behind the group in memory. There it is one write together with it; but it takes memory as the group does, so
+// it has to be small beside it. mu is held.
+func (c *committer) padBehind(g *pending, n int) []byte {
+	pad := c.pad(n)
+	if g.bytes < 4*int64(n) {
+		return pad
+	}
+	last := &g.extents[len(g.extents)-1]
+	if last.block != c.block || !c.block.Room(n) {
+		return pad
+	}
+	c.block.Put(pad)
+	last.to += n
+	return nil
 }
 
 // pad makes a frame of n bytes that means nothing, valid until the next one is made. mu is held.

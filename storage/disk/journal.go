@@ -211,6 +211,10 @@ func (j *journal) Wait(ctx context.Context, e *core.Entry) error {
 	if known(g, !e.Sync) {
 		return outcome(g)
 	}
+	if ctx.Done() == nil { // less to do than for a select
+		<-g.Done
+		return outcome(g)
+	}
 	select {
 	case <-g.Done:
 		return outcome(g)
