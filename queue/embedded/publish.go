@@ -190,14 +190,16 @@ func (t *topic) spread(key []byte, size int) int {
 // batch returns the index of the batch of a partition.
 func (p *publish) batch(id storage.PartitionID) int32 {
 	bs := p.entry.Batches
-	last := len(bs) - 1
-	if last >= 0 && bs[last].Partition == id {
-		return int32(last)
+	n := len(bs)
+	if n <= fewBatches {
+		for i := n - 1; i >= 0; i-- {
+			if bs[i].Partition == id {
+				return int32(i)
+			}
+		}
+	} else if i, ok := p.batchOf[id]; ok {
+		return i
 	}
-	if n, ok := p.batchOf[id]; ok {
-		return n
-	}
-	n := last + 1
 	if n < cap(bs) {
 		bs = bs[:n+1] // with the room for records that it had
 	} else {
@@ -205,9 +207,19 @@ func (p *publish) batch(id storage.PartitionID) int32 {
 	}
 	bs[n].Partition = id
 	p.entry.Batches = bs
-	p.batchOf[id] = int32(n)
+	switch {
+	case n == fewBatches:
+		for i := range bs {
+			p.batchOf[bs[i].Partition] = int32(i)
+		}
+	case n > fewBatches:
+		p.batchOf[id] = int32(n)
+	}
 	return int32(n)
 }
+
+// fewBatches is how many batches are looked through one by one, which costs less than a map.
+const fewBatches = 8
 
 func (p *publish) receipts(ms []queue.Message, rs []queue.Receipt, reached storage.Durability) {
 	for i := range ms {
@@ -309,6 +321,8 @@ func (p *publish) empty() {
 		b.Records = b.Records[:0]
 	}
 	p.entry.Batches = p.entry.Batches[:0]
-	clear(p.batchOf)
+	if len(p.batchOf) > 0 {
+		clear(p.batchOf)
+	}
 	p.headers = p.headers[:0]
 }
