@@ -26,8 +26,8 @@ type Events struct {
 	// Missed: messages that a group had not done were removed, as the topic's Retention asks for, or are lost. The group goes on behind
 	// them. It is told before those are handed out, and may be told again after a crash.
 	Missed func(MissedEvent)
-	// Damaged: a partition cannot be read on, and the group gets no more of it. The others go on; if none is left, the Consume ends with
-	// the cause.
+	// Damaged: a partition cannot be read on. The group still gets what was read of it before, and no more until the damage is mended or given up. The others go on; if none is left, and nothing of
+	// what was read, the Consume ends with the cause.
 	Damaged func(DamagedEvent)
 	// Backlog: what the groups of a topic with a Limit are behind reached four fifths of it, in messages or in bytes, or has fallen to two fifths again in both. It is told in turn, high and low, in
 	// a goroutine of the engine; what was over before it could be told is not.

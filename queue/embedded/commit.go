@@ -301,6 +301,7 @@ func (g *group) commits(n int) {
 		close(g.committed)
 		g.committed = nil
 	}
+	g.stopIfSpent()
 }
 
 // resume goes on with the lease that was suspended while an outcome was stored, if there is one.

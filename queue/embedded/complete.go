@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"errors"
+
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/storage"
 )
@@ -33,9 +35,9 @@ func (m *member) complete(ls []later) {
 	}
 }
 
-// sort strikes out those that could not be completed, or were taken back meanwhile. It is called with g.mu held and returns with it held; meanwhile it may
+// sort strikes out those of ls, which hs hold with others, that could not be completed, or were taken back meanwhile. It is called with g.mu held and returns with it held; meanwhile it may
 // not be.
-func (m *member) sort(ls []later) {
+func (m *member) sort(ls []later, hs []queue.Handover) {
 	for i := range ls {
 		l := &ls[i]
 		t, ok := l.handover.Handle.(*token)
@@ -49,11 +51,21 @@ func (m *member) sort(ls []later) {
 		case l.expired:
 			m.expire(t, l.handover)
 		default:
-			m.settle(t, &queue.Settlement{Outcome: queue.SettleRelease})
-			l.partition.breakOff(m, l.err)
+			m.unreadable(t, l, hs)
 		}
 		l.handover.Handle = nil
 	}
+}
+
+// unreadable ends a hand-over of m whose record cannot be read. It is called with g.mu held and returns with it held; meanwhile it may not be.
+func (m *member) unreadable(t *token, l *later, hs []queue.Handover) {
+	var damage *storage.DamageError
+	if errors.As(l.err, &damage) && !t.item.Value.claimed {
+		m.hold(t, hs)
+	} else {
+		m.settle(t, &queue.Settlement{Outcome: queue.SettleRelease})
+	}
+	l.partition.breakOff(m, l.err)
 }
 
 // strike strikes out those of hs that were taken back meanwhile. It is called with g.mu held.

@@ -66,6 +66,7 @@ func (g *group) drop(t *topic, need backpressure.Weight) (dropped int64) {
 		return 0
 	}
 	g.counts.missed += dropped
+	g.stopIfSpent()
 	for n := range t.Partitions {
 		if p := g.known[t.Partition(n)]; p != nil {
 			p.offer()
@@ -86,7 +87,7 @@ func (p *partition) behind() int64 {
 func (p *partition) shed() (size int64, ok bool) {
 	g := p.group
 	for {
-		if p.gone || p.broken != nil || g.err != nil && len(g.members) > 0 {
+		if p.gone || g.err != nil && len(g.members) > 0 {
 			return 0, false
 		}
 		if m, ok := p.lanes.Shed(); ok {
@@ -96,6 +97,9 @@ func (p *partition) shed() (size int64, ok bool) {
 				m.unit.place()
 			}
 			return size, true
+		}
+		if p.broken != nil {
+			return 0, false
 		}
 		if p.reading { // by somebody who is about to find what is to be shed
 			if p.hasRead == nil {

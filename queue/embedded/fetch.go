@@ -49,6 +49,7 @@ func (p *partition) refill(m *member) (err error) {
 	}
 	g.keep(got.records)
 	p.offer()
+	g.stopIfSpent()
 	return err
 }
 

@@ -52,6 +52,7 @@ type group struct {
 
 	parked    parkedUnits   // guarded by mu; what waits in parking
 	toPark    tally         // guarded by mu; what is to be parked
+	unparking int           // guarded by mu; receivers that read what is parked
 	parkFull  bool          // guarded by mu; something of it finds no room
 	parkAgain time.Duration // guarded by mu; nothing is parked before, since that failed; 0: it did not
 

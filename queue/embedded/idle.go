@@ -179,7 +179,7 @@ func (g *group) idleReason(b backlog) string {
 		return "no members"
 	case g.resuming():
 		return "resuming"
-	case b.inFlight == 0 && g.broken() != nil:
+	case b.inFlight == 0 && g.broken() != nil && !g.runnable():
 		return "damaged: " + g.broken().Error()
 	case b.inFlight > 0 && b.ready > 0 && g.allFull():
 		return "in flight full"
@@ -191,6 +191,12 @@ func (g *group) idleReason(b backlog) string {
 		return g.behindRetry()
 	}
 	return ""
+}
+
+// runnable tells whether something could be handed out now.
+func (g *group) runnable() (could bool) {
+	g.feeds(func(f *feed) { could = could || f.turns.Lanes() > 0 || f.work() > 0 && g.mayRead() })
+	return could
 }
 
 // resuming tells whether a member has yet to say, by Group.Resume, where a partition goes on: that may be behind what is done.

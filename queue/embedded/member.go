@@ -59,7 +59,7 @@ func (m *member) Receive(ctx context.Context, dst []queue.Handover, limits queue
 			g.mu.Unlock()
 			m.complete(r.later)
 			g.mu.Lock()
-			m.sort(r.later)
+			m.sort(r.later, dst[:n])
 		}
 		if n = compact(dst[:n]); n > 0 {
 			clear(r.later)

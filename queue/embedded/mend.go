@@ -91,7 +91,7 @@ func (e *engine) unbreak(ctx context.Context, ds ...*storage.DamageError) (err e
 
 // unbreak offers the partition again.
 func (p *partition) unbreak() {
-	p.broken, p.unread = nil, true
+	p.heal()
 	switch g := p.group; {
 	case len(g.members) == 0 || p.unwatch == nil:
 	case g.order == queue.Unordered:

@@ -106,6 +106,7 @@ func (m *member) vanished(t *token, h *queue.Handover) {
 	m.group.arm()
 	p.offer()
 	m.group.passOn(p)
+	m.group.stopIfSpent()
 	p.miss(m, offset, offset+1, n)
 }
 

@@ -35,6 +35,7 @@ type parking struct {
 	asleep  []ref              // while there are no members, and no units
 	ready   []*unit            // due, to be read
 	moving  []*unit            // with followers to be written
+	held    []*unit            // what is next of them cannot be read
 	unknown error              // why it is not known what is there: p.broken; nil: it is
 	given   int64              // that an operator gave up, and nobody was told of
 	tidyAt  int                // how many are done above the floor when it is looked at next whether it may be moved
@@ -54,8 +55,8 @@ type ref struct {
 
 // unit is what is parked together: of a key, in order, or one message on its own.
 //
-// It is in one of these states: it waits for a time, it is ready to be read, a receiver reads it, some of it is loaded, which is to say in its lane or in flight, or it is
-// being written for the first time.
+// It is in one of these states: it waits for a time, it is ready to be read, a receiver reads it, some of it is loaded, which is to say in its lane or in flight, it is held until
+// damage is mended, or it is being written for the first time.
 type unit struct {
 	parking *parking
 	lane    uint64
@@ -65,6 +66,7 @@ type unit struct {
 	refs    []ref // in order
 	loaded  int   // of these, the first ones
 	loading bool
+	held    bool // in parking.held
 
 	followers []*lanes.Item[message] // to be written, in order, behind all refs
 	writing   int                    // of these, the first ones
@@ -135,8 +137,8 @@ func (g *group) mayPark() bool {
 func (p *partition) parks(it *lanes.Item[message], rule queue.KeyRule) bool {
 	g, msg := p.group, &it.Value
 	switch {
-	case !g.mayPark(), msg.suspect, msg.claimed:
-		return false // the latter wait for others, a moment
+	case !g.mayPark(), msg.suspect, msg.claimed, it.Due == held:
+		return false // suspects wait for others, a moment; what is held cannot be read
 	case msg.unit != nil, rule == queue.ParkKey:
 		return true
 	}
@@ -240,7 +242,7 @@ func (u *unit) remove(offset int64) ref {
 // place finds u the state that it is to be in, when something of it changed. It is the only way out of all but the loaded ones.
 func (u *unit) place() {
 	k := u.parking
-	if _, ok := k.all[u]; !ok || u.loaded > 0 || u.loading {
+	if _, ok := k.all[u]; !ok || u.loaded > 0 || u.loading || u.held {
 		return
 	}
 	g := k.of.group
@@ -404,7 +406,7 @@ func (k *parking) rewind() {
 	}
 	clear(k.all)
 	clear(k.units)
-	k.ready, k.moving = nil, nil
+	k.ready, k.moving, k.held = nil, nil, nil
 }
 
 // tally counts messages that are in memory, and in no lane.

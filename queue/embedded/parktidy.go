@@ -85,7 +85,7 @@ func (k *parking) shift() *shift {
 	var all []owned
 	busy := int64(math.MaxInt64)
 	for u := range k.all {
-		idle := u.loaded == 0 && !u.loading && u.writing == 0
+		idle := u.loaded == 0 && !u.loading && u.writing == 0 && !u.held
 		for _, r := range u.refs {
 			if !idle {
 				busy = min(busy, r.offset)

@@ -39,7 +39,7 @@ type partition struct {
 	hasRead chan struct{} // closed when that is over; nil: nobody waits for it
 	unwatch func()
 	gone    bool  // its topic was deleted
-	broken  error // why it cannot be read on, and is not offered any more
+	broken  error // why it is not read on; what was read before is handed out, unless it is silent
 	sure    int64 // below which nothing is missing that was not told
 
 	account *account // of its topic's flow; nil: it does not count there
@@ -86,7 +86,7 @@ func newPartition(g *group, t *topic, n int) *partition {
 
 // attach lets f have the partition.
 func (p *partition) attach(f *feed) {
-	if p.broken != nil {
+	if p.silent() {
 		return
 	}
 	p.feed = f
@@ -110,7 +110,7 @@ func (p *partition) offer() {
 		k.listed = true
 		p.feed.parked = append(p.feed.parked, p)
 	}
-	if p.unread && !p.listed && !p.reading && p.feed != nil && p.room() {
+	if p.unread && p.broken == nil && !p.listed && !p.reading && p.feed != nil && p.room() {
 		p.listed = true
 		p.feed.unread = append(p.feed.unread, p)
 	}

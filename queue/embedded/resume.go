@@ -52,5 +52,6 @@ func (p *partition) resume(s frontier.State) (moved bool) {
 		return false
 	}
 	p.restart(&s)
+	p.broken = nil // the place may be behind what is damaged
 	return true
 }

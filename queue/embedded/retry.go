@@ -5,7 +5,7 @@ import "time"
 // arm has the timer ring when the next lane is due, or the next lease over. It is called with g.mu held.
 func (g *group) arm() {
 	due, ok := g.nextDue()
-	if !ok || g.err != nil || g.armed != 0 && g.armed <= due {
+	if !ok || due == held || g.err != nil || g.armed != 0 && g.armed <= due {
 		return
 	}
 	g.armed = due

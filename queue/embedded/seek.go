@@ -178,6 +178,7 @@ func (s *seek) moves(p storage.PartitionID) bool {
 func (s *seek) goOn() {
 	s.group.seeking = false
 	s.group.letGo()
+	s.group.stopIfSpent()
 }
 
 // store makes the move durable. Where it fails nothing has moved, unless that is not known; what was in flight comes again.
@@ -217,7 +218,7 @@ func (p *partition) mended() {
 	if p.broken == nil {
 		return
 	}
-	p.broken = nil
+	p.heal()
 	switch g := p.group; {
 	case len(g.members) == 0:
 	case g.order == queue.Unordered:

@@ -130,6 +130,7 @@ func (m *member) settle(t *token, s *queue.Settlement) {
 	}
 	p.offer()
 	g.passOn(p)
+	g.stopIfSpent()
 }
 
 // done takes note that a message needs no more work.

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,22 +23,33 @@ func (f *feed) unpark(m *member) {
 		return
 	}
 	epoch := p.epoch
+	g.unparking++
 	g.mu.Unlock()
 	err := g.engine.readParked(k.id, reads)
 	g.mu.Lock()
+	g.unparking--
 	for i := range reads {
 		if epoch != p.epoch { // also while it was told that something is gone
 			break
 		}
 		u := reads[i].unit
-		if u.loading = false; err == nil {
+		if u.loading = false; err == nil && len(reads[i].refs) > 0 {
 			u.load(m, reads[i].refs, reads[i].records)
 		}
+		if epoch == p.epoch && reads[i].damage != nil && u.loaded == 0 {
+			u.stick()
+		}
 		u.place()
+	}
+	for i := range reads {
+		if reads[i].damage != nil && err == nil {
+			err = reads[i].damage
+		}
 	}
 	if err != nil && epoch == p.epoch {
 		p.breakOff(m, err)
 	}
+	g.stopIfSpent()
 	g.arm()
 	switch p.feed {
 	case nil:
@@ -53,6 +65,7 @@ type parkedRead struct {
 	unit    *unit
 	refs    []ref
 	records []storage.Record // of these, as far as they are there
+	damage  error            // of what was to be read next; refs are those before it
 }
 
 // due takes what is to be read next: of as many units as make a read worth it.
@@ -82,12 +95,17 @@ func (u *unit) chunk() []ref {
 	return u.refs[:n]
 }
 
-// readParked reads the records of rs.
+// readParked reads the records of rs. What is damaged ends one of them, and no other.
 func (e *engine) readParked(p storage.PartitionID, rs []parkedRead) error {
 	var read nearby
 	for i := range rs {
-		for _, r := range rs[i].refs {
+		for n, r := range rs[i].refs {
 			rec, err := read.at(e.store, p, r.offset)
+			var damage *storage.DamageError
+			if errors.As(err, &damage) {
+				rs[i].refs, rs[i].damage = rs[i].refs[:n], err
+				break
+			}
 			if err != nil {
 				return err
 			}
@@ -97,6 +115,12 @@ func (e *engine) readParked(p storage.PartitionID, rs []parkedRead) error {
 		}
 	}
 	return nil
+}
+
+// stick keeps u, of which the next message cannot be read, until the damage is mended or given up.
+func (u *unit) stick() {
+	u.held = true
+	u.parking.held = append(u.parking.held, u)
 }
 
 // nearby reads records one by one, and keeps those that came along, since a batch is read whole.

@@ -13,6 +13,9 @@ type Item[T any] struct {
 	next *Item[T] // in the lane, or in the Set's free list
 }
 
+// Beside tells whether other is of the same lane. Both are out.
+func (it *Item[T]) Beside(other *Item[T]) bool { return it.lane == other.lane }
+
 // Done ends an item that was taken. Its memory is used again.
 func (it *Item[T]) Done() {
 	l := it.lane

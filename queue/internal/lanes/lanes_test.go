@@ -47,6 +47,7 @@ func TestSetKeepsItsPromises(t *testing.T) {
 			"aside": m.aside,
 			"away":  m.away,
 			"wake":  m.wake,
+			"rouse": m.rouse,
 			"give":  m.give,
 			"clear": m.clear,
 			"shed":  m.shed,
@@ -253,6 +254,25 @@ func (m *model) wake(t *rapid.T) {
 	}
 }
 
+// rouse has the first of a lane that waits be due.
+func (m *model) rouse(t *rapid.T) {
+	part := rapid.SampledFrom(m.parts).Draw(t, "partition")
+	firsts := part.p.Waiters()
+	if len(firsts) == 0 {
+		t.Skip("nothing waits")
+	}
+	slices.SortFunc(firsts, func(a, b *Item[string]) int { return int(a.Seq - b.Seq) })
+	first := rapid.SampledFrom(firsts).Draw(t, "first")
+	aside := first.lane.aside
+	first.Waits().Rouse()
+	if first.Due != 0 {
+		t.Fatalf("%q is due at %v still", first.Value, first.Due)
+	}
+	if aside {
+		part.join(0)
+	}
+}
+
 func (m *model) give(t *rapid.T) {
 	part := rapid.SampledFrom(m.parts).Draw(t, "partition")
 	part.turns = rapid.IntRange(-1, 1).Draw(t, "turns")
@@ -326,6 +346,9 @@ func (m *model) check(t *rapid.T) {
 				kept++
 			}
 		}
+		if part.p.Ready() != part.readyLanes() {
+			t.Fatalf("%d lanes are ready, want %d", part.p.Ready(), part.readyLanes())
+		}
 		if part.p.Queued() != queued || part.p.Out() != out || len(part.p.lanes) != kept {
 			t.Fatalf("queued %v, out %d, lanes %d; want %v, %d, %d", part.p.Queued(), part.p.Out(), len(part.p.lanes), queued, out, kept)
 		}
@@ -342,6 +365,15 @@ func (m *model) check(t *rapid.T) {
 	if m.set.Queued() != all || m.set.Waiting() != waiting || any != (waiting > 0) || any && due <= 0 {
 		t.Fatalf("set: %v queued, %d waiting, next due %v; want %v, %d", m.set.Queued(), m.set.Waiting(), due, all, waiting)
 	}
+}
+
+func (part *modelPart) readyLanes() (n int) {
+	for _, l := range part.lanes {
+		if len(l.out) == 0 && len(l.queued) > 0 && l.queued[0].Due <= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (part *modelPart) checkOldest(t *rapid.T) {

@@ -64,6 +64,9 @@ func (p *Partition[T]) Queued() Count { return p.queued }
 // Out counts the items that are handed out.
 func (p *Partition[T]) Out() int { return p.out }
 
+// Ready counts the lanes of which something may be taken.
+func (p *Partition[T]) Ready() int { return p.ready }
+
 // Waiting counts the lanes whose first item is not due.
 func (p *Partition[T]) Waiting() int { return p.waiting }
 

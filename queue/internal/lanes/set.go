@@ -42,14 +42,7 @@ func (s *Set[T]) Item() *Item[T] {
 // Wake makes ready what is due at now.
 func (s *Set[T]) Wake(now time.Duration) {
 	for len(s.waiting.heap) > 0 && s.waiting.heap[0].first.Due <= now {
-		l := s.waiting.heap[0]
-		s.waiting.remove(l)
-		l.first.Due = 0
-		if l.aside {
-			l.join()
-			continue
-		}
-		l.settle()
+		s.waiting.heap[0].rouse()
 	}
 }
 

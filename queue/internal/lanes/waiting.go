@@ -28,6 +28,20 @@ func (w *waiting[T]) takeAll(p *Partition[T]) []*lane[T] {
 	return taken
 }
 
+// Rouse has an item be due now that Waits returned.
+func (it *Item[T]) Rouse() { it.lane.rouse() }
+
+// rouse has the first item of a lane that waits be due.
+func (l *lane[T]) rouse() {
+	l.partition.set.waiting.remove(l)
+	l.first.Due = 0
+	if l.aside {
+		l.join()
+		return
+	}
+	l.settle()
+}
+
 func (l *lane[T]) before(other *lane[T]) bool { return l.first.Due < other.first.Due }
 
 func (l *lane[T]) moved(to int) { l.waitsAt = to + 1 }
