@@ -14,7 +14,7 @@ import (
 
 // How long a case waits for what must come by itself, and how long in a bubble, where retries may go on until then.
 const (
-	stagePatience       = 20 * time.Second
+	stagePatience       = time.Minute
 	stageBubblePatience = time.Hour
 )
 

@@ -64,10 +64,11 @@ func TestSnapshot(t *testing.T) {
 		fsys, h := memfs.New(), storagetest.NewHistory()
 		st, err := open(fsys.Sub("store"))
 		must(t, err)
-		var stop atomic.Bool
+		const spell = 20 // how much is filled beside each snapshot and the looks at it, at most: what is looked at grows with it
+		fills := make(chan uint64, 6*spell)
 		var load sync.WaitGroup
 		load.Go(func() {
-			for i := uint64(0); !stop.Load(); i++ {
+			for i := range fills {
 				// Without removals: a history cannot tell which of those under way a snapshot has.
 				if err := fill(st, h, seed<<8|i, 10); err != nil {
 					a.wrong("seed %d: load: %v", seed, err)
@@ -80,6 +81,9 @@ func TestSnapshot(t *testing.T) {
 			to := fsys.Sub(fmt.Sprint("backup", n))
 			if n%3 == 0 {
 				to = memfs.New()
+			}
+			for i := range spell {
+				fills <- uint64(n*spell + i)
 			}
 			mark := h.Mark()
 			r, err := st.SnapshotFS(t.Context(), to, disk.SnapshotOptions{})
@@ -95,7 +99,7 @@ func TestSnapshot(t *testing.T) {
 				goneOn(a, to, then, where)
 			}
 		}
-		stop.Store(true)
+		close(fills)
 		load.Wait()
 		must(t, st.Close(t.Context()))
 		a.check(fsys.Sub("store"), h, storagetest.Died, seed, fmt.Sprintf("seed %d, the store afterwards", seed), nil)
