@@ -12,6 +12,8 @@ var (
 	ErrNotFound = errors.New("storage: not found")
 	// ErrExists is returned by CreateTopic for a name that is taken.
 	ErrExists = errors.New("storage: exists")
+	// ErrShrink is returned by GrowTopic for fewer partitions than a topic has: what lies in them would be lost. Make another topic, and move what it holds.
+	ErrShrink = errors.New("storage: a topic cannot have fewer partitions than before")
 	// ErrFull says that there was no room in memory for an entry, which was not stored: read faster, write slower, or raise the bound.
 	ErrFull = errors.New("storage: full")
 	// ErrIndeterminate says that it is not known whether an entry was stored.

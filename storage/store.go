@@ -20,6 +20,11 @@ type Store interface {
 	// AlterTopic replaces a topic's strategy and settings, durable on return; what is stored already follows in the background. A topic stays MemoryOnly or not:
 	// *StrategyError. Records of appends in progress count as before or behind it. Those behind it are never removed by what the topic asked for before.
 	AlterTopic(ctx context.Context, name string, s Strategy, settings []byte) error
+	// GrowTopic gives a topic more partitions, so that there are total of them, durable on return, and returns the topic as it is then; appends and reads go on. The new ones
+	// are empty and have the topic's strategy. In the same step each group that has a cursor on a partition of the topic gets one at the beginning of each new one, so that nothing is removed
+	// there as done, or is not held, before the group has come. Nothing happens to a topic that has so many. *LimitError for more than MaxPartitions, and for more cursors than an entry takes: grow
+	// in smaller steps; ErrShrink; ErrNotFound; and those of an Append that finds no room, or ends unknown.
+	GrowTopic(ctx context.Context, name string, total int) (Topic, error)
 	// DeleteTopic removes a topic with its records and the cursors on it, durable on return. Its space is given back in the background, its
 	// partitions' IDs are not used again; reads in progress may still succeed. ErrNotFound.
 	DeleteTopic(ctx context.Context, name string) error

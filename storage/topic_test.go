@@ -1,6 +1,8 @@
 package storage_test
 
 import (
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/leatmq/leat/storage"
@@ -33,6 +35,34 @@ func TestLives(t *testing.T) {
 		for i, want := range test.holds {
 			if got := topic.Holds(uint64(i)+1, test.partition, test.offset); got != want {
 				t.Errorf("partition %d, offset %d of incarnation %d: held %v, want %v", test.partition, test.offset, i+1, got, want)
+			}
+		}
+	}
+}
+
+// TestPartitionIDs goes from partitions to IDs and back, in topics that were given partitions.
+func TestPartitionIDs(t *testing.T) {
+	for name, test := range map[string]struct {
+		topic storage.Topic
+		ids   []storage.PartitionID
+	}{
+		"as made": {storage.Topic{First: 7}, []storage.PartitionID{7, 8, 9}},
+		"grown":   {storage.Topic{First: 7, Added: []storage.Stretch{{From: 2, First: 12}, {From: 3, First: 20}}}, []storage.PartitionID{7, 8, 12, 20, 21}},
+		"from 0":  {storage.Topic{Added: []storage.Stretch{{From: 1, First: 2}}}, []storage.PartitionID{0, 2, 3}},
+		"the last": {
+			storage.Topic{First: 1, Added: []storage.Stretch{{From: 1, First: math.MaxUint32 - 2}}}, []storage.PartitionID{1, math.MaxUint32 - 2, math.MaxUint32 - 1},
+		},
+	} {
+		test.topic.Partitions = len(test.ids)
+		for n, id := range test.ids {
+			if got := test.topic.Partition(n); got != id {
+				t.Errorf("%s: partition %d is %d, want %d", name, n, got, id)
+			}
+			for _, near := range []storage.PartitionID{id - 1, id, id + 1} {
+				want := slices.Index(test.ids, near)
+				if got, ok := test.topic.Index(near); ok != (want >= 0) || ok && got != want {
+					t.Errorf("%s: the ID %d is partition %d, %v, want %d", name, near, got, ok, want)
+				}
 			}
 		}
 	}

@@ -211,7 +211,8 @@ func (t *topicState) encode() []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.cursors)))
 	for _, c := range t.cursors {
-		b = binary.AppendUvarint(b, uint64(c.key.Partition-t.topic.First))
+		n, _ := t.topic.Index(c.key.Partition)
+		b = binary.AppendUvarint(b, uint64(n))
 		b = appendField(b, c.body)
 	}
 	return b

@@ -189,8 +189,8 @@ func (c *patch) shares(offset int64) bool {
 // topicOf returns the topic of a partition, and which one of it that is.
 func topicOf(c *core.Catalog, id storage.PartitionID) (t storage.Topic, n int, ok bool) {
 	for _, t := range c.Topics() {
-		if n := int64(id) - int64(t.First); n >= 0 && n < int64(t.Partitions) {
-			return t, int(n), true
+		if n, ok := t.Index(id); ok {
+			return t, n, true
 		}
 	}
 	return t, 0, false

@@ -86,7 +86,7 @@ func (b *rebuilder) partitions(ctx context.Context, found []segment.Found) error
 func (b *rebuilder) state(id storage.PartitionID) *partState {
 	for i := range b.base.topics {
 		t := &b.base.topics[i]
-		if n := int64(id) - int64(t.topic.First); n >= 0 && n < int64(len(t.parts)) {
+		if n, ok := t.topic.Index(id); ok {
 			return &t.parts[n]
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/core"
 	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/vfs"
 )
@@ -53,15 +54,21 @@ func (b *rebuilder) topics(slots []*slot) error {
 	if err != nil {
 		return err
 	}
+	var altered []storage.Topic
 	for _, s := range slots {
-		if err := b.slotTopics(s, topics); err != nil {
+		if err := b.slotTopics(s, topics, &altered); err != nil {
 			return err
+		}
+	}
+	for i := range altered {
+		if t := topics[altered[i].First]; t != nil {
+			core.Extend(&t.topic, &altered[i])
 		}
 	}
 	for _, t := range topics {
 		t.parts = make([]partState, t.topic.Partitions)
 		b.base.topics = append(b.base.topics, *t)
-		b.base.nextPart = max(b.base.nextPart, t.topic.First+storage.PartitionID(t.topic.Partitions))
+		b.base.nextPart = max(b.base.nextPart, core.End(&t.topic))
 	}
 	slices.SortFunc(b.base.topics, func(x, y topicState) int { return int(int64(x.topic.First) - int64(y.topic.First)) })
 	for _, g := range groups {
@@ -110,8 +117,9 @@ func (b *rebuilder) sections() (map[storage.PartitionID]*topicState, map[storage
 	return topics, groups, nil
 }
 
-// slotTopics adds the topics that were made in a slot. What else became of them is replayed.
-func (b *rebuilder) slotTopics(s *slot, topics map[storage.PartitionID]*topicState) error {
+// slotTopics adds the topics that were made in a slot, and what they were altered to, for the partitions that they were given: segments may have records of
+// these. What else became of them is replayed.
+func (b *rebuilder) slotTopics(s *slot, topics map[storage.PartitionID]*topicState, altered *[]storage.Topic) error {
 	w := s.window()
 	for pos := int64(sector); ; {
 		head, err := w.at(pos, frame.HeaderSize)
@@ -123,14 +131,18 @@ func (b *rebuilder) slotTopics(s *slot, topics map[storage.PartitionID]*topicSta
 			pos += 8
 			continue
 		}
-		if h.Kind == frame.Topic {
+		if h.Kind == frame.Topic || h.Kind == frame.Alter {
 			raw, err := w.at(pos, h.Size())
 			if err != nil || len(raw) < h.Size() {
 				return err
 			}
 			body := raw[frame.HeaderSize:][:h.BodyLen]
 			t, err := frame.DecodeTopic(body)
-			if h.CheckBody(body, b.id.seed) == nil && err == nil && topics[t.First] == nil {
+			switch {
+			case h.CheckBody(body, b.id.seed) != nil || err != nil:
+			case h.Kind == frame.Alter:
+				*altered = append(*altered, t)
+			case topics[t.First] == nil:
 				topics[t.First] = &topicState{topic: t}
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -89,7 +90,7 @@ func (x *resync) fill(ctx context.Context, c *checkpoint) (err error) {
 		x.made.topics = append(x.made.topics, made)
 	}
 	for _, t := range have {
-		x.drop(t)
+		x.drop(t, c)
 	}
 	return syncAll(x.dirty, &lane{})
 }
@@ -103,14 +104,16 @@ func (x *resync) passLeftovers() error {
 	return err
 }
 
-// drop has a topic's files removed by whoever opens the directory.
-func (x *resync) drop(t *topicState) {
+// drop has a topic's files removed by whoever opens the directory. Where the store was set back, what it made since may have the same partitions: their directories stay.
+func (x *resync) drop(t *topicState, c *checkpoint) {
 	for n := range t.parts {
 		p := t.topic.Partition(n)
 		for _, m := range t.parts[n].segments {
 			x.made.doomed = append(x.made.doomed, doomed{p, m.File})
 		}
-		x.made.doomed = append(x.made.doomed, doomed{partition: p})
+		if !slices.ContainsFunc(c.topics, func(t topicState) bool { _, ok := t.topic.Index(p); return ok }) {
+			x.made.doomed = append(x.made.doomed, doomed{partition: p})
+		}
 	}
 }
 
@@ -120,12 +123,12 @@ func (x *resync) topic(ctx context.Context, t, was *topicState) (topicState, err
 	for n := range made.parts {
 		p := &made.parts[n]
 		*p = partState{first: t.parts[n].first, reach: t.parts[n].reach}
-		if s := &t.topic.Strategy; s.NoBackup || s.Level == storage.MemoryOnly {
+		if !saved(t) {
 			p.first = max(p.first, p.reach.next)
 			continue
 		}
 		at := int64(0)
-		if was != nil {
+		if was != nil && n < len(was.parts) {
 			if !fits(&t.topic, n, t.parts[n].reach.next, was) {
 				return made, storage.ErrDiverged
 			}
@@ -136,7 +139,17 @@ func (x *resync) topic(ctx context.Context, t, was *topicState) (topicState, err
 			return made, err
 		}
 	}
+	if was != nil && len(was.parts) > len(made.parts) && saved(t) { // the store was set back to a time before the topic was given these
+		if slices.ContainsFunc(was.parts[len(made.parts):], func(p partState) bool { return p.reach.next > 0 }) {
+			return made, storage.ErrDiverged
+		}
+	}
 	return made, nil
+}
+
+// saved tells whether the records of a topic are copied.
+func saved(t *topicState) bool {
+	return !t.topic.Strategy.NoBackup && t.topic.Strategy.Level != storage.MemoryOnly
 }
 
 // fits tells whether all that the directory has of partition n is what the store has, too.

@@ -82,7 +82,7 @@ func (s *scrubber) tell(d *storage.DamageError) {
 	s.known[*d] = true
 	e := storage.Event{Kind: storage.EventDamage, Err: d, Text: "found by the scrub"}
 	for _, t := range s.st.Topics() {
-		if n := int64(d.Partition) - int64(t.First); d.Next > d.First && n >= 0 && n < int64(t.Partitions) {
+		if _, ok := t.Index(d.Partition); ok && d.Next > d.First {
 			e.Topic, e.Partition = t.Name, d.Partition
 		}
 	}

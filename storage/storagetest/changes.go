@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -13,7 +14,8 @@ import (
 type change struct {
 	Trim  *trim          `json:",omitempty"`
 	Drop  string         `json:",omitempty"` // the topic's name
-	Alter *storage.Topic `json:",omitempty"` // what the topic is to be
+	Alter *storage.Topic `json:",omitempty"` // with the strategy and the settings that the topic of the name is to have
+	Grow  *grow          `json:",omitempty"`
 
 	begun, ended int
 	acked        bool
@@ -29,6 +31,30 @@ type trim struct {
 
 const anyFirst = -1
 
+// grow gives a topic more partitions.
+type grow struct {
+	Name  string
+	Total int
+	Topic *storage.Topic `json:",omitempty"` // as it was afterwards, once that is known
+}
+
+// on has a topic be what the change has made of it, and tells whether it is about that topic.
+func (c *change) on(t *storage.Topic) bool {
+	switch {
+	case c.Alter != nil && c.Alter.Name == t.Name:
+		t.Strategy, t.Settings = c.Alter.Strategy, c.Alter.Settings
+	case c.Grow != nil && c.Grow.Name == t.Name && c.Grow.Topic != nil:
+		t.Partitions, t.Added = c.Grow.Topic.Partitions, c.Grow.Topic.Added
+		t.Past = slices.Clone(t.Past)
+		for i, life := range t.Past {
+			t.Past[i].Next = append(slices.Clone(life.Next), make([]int64, max(0, t.Partitions-len(life.Next)))...)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
 // change notes that c is asked for, carries it out, and notes the outcome.
 func (h *History) change(c *change, do func() error) error {
 	h.mu.Lock()
@@ -42,13 +68,20 @@ func (h *History) change(c *change, do func() error) error {
 	defer h.mu.Unlock()
 	if err == nil || !errors.Is(err, storage.ErrIndeterminate) {
 		h.endChange(c, err == nil)
-		h.write(event{Changed: &changed{err == nil}})
+		e := event{Changed: &changed{Acked: err == nil}}
+		if c.Grow != nil {
+			e.Changed.Grown = c.Grow.Topic
+		}
+		h.write(e)
 	}
 	return err
 }
 
 // changed is the outcome of the change that was begun last. There is never more than one under way.
-type changed struct{ Acked bool }
+type changed struct {
+	Acked bool
+	Grown *storage.Topic `json:",omitempty"`
+}
 
 // lastChange returns the change that was begun last and can end.
 func (h *History) lastChange() *change {
@@ -75,8 +108,8 @@ func (h *History) carryOut(c *change) {
 		case !a.acked || a.dropped:
 		case c.Drop != "" && a.topic.Name == c.Drop:
 			a.dropped = true
-		case c.Alter != nil && a.topic.Name == c.Alter.Name:
-			a.topic = *c.Alter
+		default:
+			c.on(&a.topic)
 		}
 	}
 }
@@ -107,6 +140,20 @@ func (h *History) DeleteTopic(name string, do func() error) error {
 // AlterTopic gives a topic another strategy and settings and notes it.
 func (h *History) AlterTopic(t storage.Topic, do func() error) error {
 	return h.change(&change{Alter: &t}, do)
+}
+
+// GrowTopic gives a topic more partitions and notes it.
+func (h *History) GrowTopic(name string, total int, do func(name string, total int) (storage.Topic, error)) (t storage.Topic, err error) {
+	g := &grow{Name: name, Total: total}
+	err = h.change(&change{Grow: g}, func() error {
+		if t, err = do(name, total); err == nil {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			g.Topic = &t
+		}
+		return err
+	})
+	return t, err
 }
 
 // cutOf tells what the first offset of a partition may be: at least what was acknowledged, and otherwise only what was asked for.
@@ -166,7 +213,8 @@ func (c *check) removedWith(t *storage.Topic) {
 }
 
 func holds(t *storage.Topic, p storage.PartitionID) bool {
-	return p >= t.First && int(p-t.First) < t.Partitions
+	_, ok := t.Index(p)
+	return ok
 }
 
 // dropped tells whether the partition's topic was deleted.
@@ -186,10 +234,51 @@ func (c *check) resolve(a *topicAttempt, there *storage.Topic) {
 		case ch.acked || ch.refused || !a.acked || a.dropped:
 		case ch.Drop != "" && ch.Drop == a.topic.Name && there == nil:
 			ch.acked, ch.ended, a.dropped = true, c.h.seq, true
-		case ch.Alter != nil && there != nil && ch.Alter.Name == there.Name && reflect.DeepEqual(normal(*ch.Alter), normal(*there)):
-			ch.acked, ch.ended, a.topic = true, c.h.seq, *ch.Alter
+		case there == nil:
+			ch.on(&a.topic) // if the topic was dropped, what came before has happened
+		case ch.took(there):
+			ch.acked, ch.ended = true, c.h.seq
+			ch.on(&a.topic)
 		}
 	}
+}
+
+// appeared finds out whether a topic is one that nobody was told of, and which changes of it took place.
+func (c *check) appeared(a *topicAttempt, there *storage.Topic) {
+	made := storage.Topic{TopicSpec: a.spec}
+	same := func() bool { return reflect.DeepEqual(normal(made).TopicSpec, normal(*there).TopicSpec) }
+	known := same()
+	var took []*change
+	for _, ch := range c.h.changes {
+		if known {
+			break
+		}
+		if !ch.refused && ch.on(&made) {
+			took, known = append(took, ch), same()
+		}
+	}
+	if !known {
+		return
+	}
+	a.topic, a.made, a.acked = *there, *there, true
+	a.made.TopicSpec, a.made.Added = a.spec, nil
+	for _, ch := range took {
+		ch.acked, ch.ended = true, c.h.seq
+	}
+}
+
+// took tells whether a topic is what the change, of which nobody knows, would have made of it.
+func (c *change) took(there *storage.Topic) bool {
+	switch {
+	case c.Alter != nil:
+		return c.Alter.Name == there.Name && c.Alter.Strategy == there.Strategy && bytes.Equal(c.Alter.Settings, there.Settings)
+	case c.Grow != nil && c.Grow.Name == there.Name && c.Grow.Total <= there.Partitions:
+		if c.Grow.Topic == nil { // whoever made it died of it, so there is none behind it
+			c.Grow.Topic = there
+		}
+		return c.Grow.Total == c.Grow.Topic.Partitions
+	}
+	return false
 }
 
 // settleChanges takes what was not found for gone: it never happens later.
@@ -242,6 +331,20 @@ func (w *Workload) alter() error {
 	return err
 }
 
+func (w *Workload) grow() error {
+	i := w.rng.IntN(len(w.topics))
+	t, total := &w.topics[i], w.topics[i].Partitions+1+w.rng.IntN(3)
+	grown, err := w.History.GrowTopic(t.Name, total, func(name string, total int) (storage.Topic, error) { return w.Store.GrowTopic(w.ctx, name, total) })
+	if err != nil {
+		return err
+	}
+	if grown.Partitions != total || grown.First != t.First || len(grown.Added) < len(t.Added) {
+		return violated(fmt.Errorf("%+v, given %d partitions, is %+v", *t, total, grown))
+	}
+	*t = grown
+	return nil
+}
+
 // strategy draws one whose cleanup says by itself what it removes.
 func (w *Workload) strategy() storage.Strategy {
 	s := storage.Strategy{
@@ -284,6 +387,10 @@ func (h *History) forkChanges(changes []*change, mark int) {
 		if f.ended > mark {
 			f.ended, f.acked, f.refused = 0, false, false
 		}
+		if c.Grow != nil {
+			g := *c.Grow
+			f.Grow = &g
+		}
 		h.changes = append(h.changes, &f)
 	}
 	for _, a := range h.topics {
@@ -299,8 +406,8 @@ func (a *topicAttempt) rewind(changes []*change) {
 		case !c.acked:
 		case c.Drop == a.topic.Name && c.Drop != "":
 			a.dropped = true
-		case c.Alter != nil && c.Alter.Name == a.topic.Name:
-			a.topic = *c.Alter
+		default:
+			c.on(&a.topic)
 		}
 	}
 }

@@ -428,7 +428,7 @@ func (h *History) CreateGroup(create func(string) (storage.Group, error), name s
 
 func (h *History) policy(p storage.PartitionID) storage.SyncPolicy {
 	for _, t := range slices.Backward(h.topics) {
-		if t.acked && p >= t.topic.First && int(p-t.topic.First) < t.topic.Partitions {
+		if t.acked && holds(&t.topic, p) {
 			return t.topic.Strategy.Sync
 		}
 	}

@@ -29,7 +29,7 @@ func testModel(t *testing.T, s *suite) {
 		defer m.end()
 		actions := map[string]func(*rapid.T){
 			"topic": m.topic, "group": m.group, "append": m.append, "appendMany": m.append, "cursor": m.cursor, "read": m.read, "seek": m.seek,
-			"trim": m.remove, "alter": m.alter, "delete topic": m.deleteTopic, "delete group": m.deleteGroup, "": m.check,
+			"trim": m.remove, "alter": m.alter, "grow": m.grow, "delete topic": m.deleteTopic, "delete group": m.deleteGroup, "": m.check,
 		}
 		if !s.Volatile {
 			actions["reopen"] = m.reopen

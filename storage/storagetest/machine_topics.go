@@ -66,6 +66,40 @@ func (m *machine) alter(rt *rapid.T) {
 	m.settle()
 }
 
+// grow gives a topic more partitions, or asks for what it has, or for fewer.
+func (m *machine) grow(rt *rapid.T) {
+	t := m.topicOf(m.partition(rt))
+	total := rapid.IntRange(1, t.Partitions+3).Draw(rt, "total")
+	got, err := m.store.GrowTopic(m.Context(), t.Name, total)
+	switch {
+	case total < t.Partitions:
+		if !errors.Is(err, storage.ErrShrink) {
+			rt.Fatalf("from %d partitions to %d: %v", t.Partitions, total, err)
+		}
+		return
+	case err != nil:
+		rt.Fatalf("grow topic: %v", err)
+	case got.Partitions != total:
+		rt.Fatalf("%d partitions, want %d", got.Partitions, total)
+	}
+	for n := range t.Partitions {
+		if got.Partition(n) != t.Partition(n) {
+			rt.Fatalf("partition %d is %d, was %d", n, got.Partition(n), t.Partition(n))
+		}
+	}
+	for n := t.Partitions; n < total; n++ {
+		id := got.Partition(n)
+		if m.partitions[id] != nil {
+			rt.Fatalf("partition %d is of another topic", id)
+		}
+		m.partitions[id] = &modelPart{last: -1}
+	}
+	old := *t
+	if t.Partitions, t.Added = got.Partitions, got.Added; total > old.Partitions {
+		m.granted(&old, t)
+	}
+}
+
 func (m *machine) deleteTopic(rt *rapid.T) {
 	if len(m.topics) < 2 {
 		rt.Skip("too few topics")

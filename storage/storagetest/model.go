@@ -51,7 +51,7 @@ func newModel() *model {
 func (m *model) ids() []storage.PartitionID { return slices.Sorted(maps.Keys(m.partitions)) }
 
 func (m *model) topicOf(p storage.PartitionID) *storage.Topic {
-	i := slices.IndexFunc(m.topics, func(t storage.Topic) bool { return p >= t.First && p < t.Partition(t.Partitions) })
+	i := slices.IndexFunc(m.topics, func(t storage.Topic) bool { return holds(&t, p) })
 	return &m.topics[i]
 }
 
@@ -76,6 +76,24 @@ func (m *model) addTopic(t storage.Topic) {
 	for i := range t.Partitions {
 		m.partitions[t.Partition(i)] = &modelPart{last: -1}
 	}
+	m.settle()
+}
+
+// granted gives groups that had cursors on a topic those on its new partitions.
+func (m *model) granted(old, t *storage.Topic) {
+	var e storage.Entry
+	for _, g := range m.groups {
+		if !slices.ContainsFunc(m.ids(), func(p storage.PartitionID) bool {
+			_, has := m.cursors[cursorKey{g.ID, p}]
+			return has && holds(old, p)
+		}) {
+			continue
+		}
+		for n := old.Partitions; n < t.Partitions; n++ {
+			e.Cursors = append(e.Cursors, storage.Cursor{Group: g.ID, Partition: t.Partition(n)})
+		}
+	}
+	m.take(modelChange{entry: e})
 	m.settle()
 }
 
@@ -231,7 +249,7 @@ func (m *model) differs(s storage.Store) error {
 		return fmt.Errorf("%d topics and %d groups, want %d and %d", len(topics), len(s.Groups()), len(m.topics), len(m.groups))
 	}
 	for i, want := range m.topics {
-		if got := topics[i]; got.Name != want.Name || got.Strategy != want.Strategy || got.First != want.First || string(got.Settings) != string(want.Settings) {
+		if got := topics[i]; got.Name != want.Name || got.Strategy != want.Strategy || got.First != want.First || got.Partitions != want.Partitions || !slices.Equal(got.Added, want.Added) || string(got.Settings) != string(want.Settings) {
 			return fmt.Errorf("topic %+v, want %+v", got, want)
 		}
 	}

@@ -59,6 +59,9 @@ func (h *History) Replay(line []byte) error {
 		if c == nil || c.ended != 0 {
 			return fmt.Errorf("the end of a change that never began: %s", line)
 		}
+		if c.Grow != nil {
+			c.Grow.Topic = e.Changed.Grown
+		}
 		h.endChange(c, e.Changed.Acked)
 	case e.Topic != nil:
 		h.madeTopic(e.Topic)

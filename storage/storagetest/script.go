@@ -69,7 +69,13 @@ func (p *Script) step(n int) error {
 	i := p.rng.IntN(len(p.topics))
 	t := &p.topics[i]
 	part := t.Partition(p.rng.IntN(t.Partitions))
-	switch p.rng.IntN(20) {
+	switch p.rng.IntN(21) {
+	case 20:
+		grown, err := p.s.GrowTopic(ctx, t.Name, t.Partitions+1+p.rng.IntN(2))
+		if err == nil {
+			*t = grown
+		}
+		return err
 	case 0:
 		return p.s.AlterTopic(ctx, t.Name, p.strategy(), fmt.Append(nil, n))
 	case 1:

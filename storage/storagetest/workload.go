@@ -20,8 +20,10 @@ type Workload struct {
 	Big int
 	// Policies are those of the topics that it makes.
 	Policies []storage.SyncPolicy
-	// Removes has it trim partitions, drop and alter topics, and apply cleanup policies.
+	// Removes has it trim partitions, drop, alter and grow topics, and apply cleanup policies.
 	Removes bool
+	// Grows has it give topics more partitions, often.
+	Grows bool
 	// Rewrites has it make topics whose segments are compressed, or compacted, or both, beside others.
 	Rewrites bool
 
@@ -48,6 +50,9 @@ func (w *Workload) Step(ctx context.Context) error {
 	if len(w.groups) == 0 {
 		return w.group(ctx)
 	}
+	if w.Grows && w.rng.IntN(8) == 0 {
+		return w.grow()
+	}
 	switch n := w.rng.IntN(100); {
 	case n < 3 && len(w.topics) < 12:
 		return w.topic(ctx)
@@ -67,8 +72,10 @@ func (w *Workload) Step(ctx context.Context) error {
 		return w.trim()
 	case n < 93 && w.Removes && len(w.topics) > 2:
 		return w.drop()
-	case n < 95 && w.Removes:
+	case n < 94 && w.Removes:
 		return w.alter()
+	case n < 95 && w.Removes:
+		return w.grow()
 	case n < 97 && w.Removes:
 		return w.clean()
 	}

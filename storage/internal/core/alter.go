@@ -58,8 +58,11 @@ func (c *Core) DeleteTopic(ctx context.Context, name string) error {
 // Drop removes a topic whose deletion has committed, with its cursors.
 func (c *Core) Drop(first storage.PartitionID) {
 	gone := c.Catalog.Drop(first)
-	end := first + storage.PartitionID(len(gone))
-	c.State.Forget(func(k CursorKey) bool { return k.Partition >= first && k.Partition < end })
+	ids := make(map[storage.PartitionID]bool, len(gone))
+	for _, p := range gone {
+		ids[p.ID] = true
+	}
+	c.State.Forget(func(k CursorKey) bool { return ids[k.Partition] })
 	for _, p := range gone {
 		c.trimmed.Add(p.Marks().Records - p.ordinalOf(0))
 		c.backend.Trimmed(p)

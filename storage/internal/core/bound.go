@@ -89,7 +89,7 @@ func (c *Core) DropOldest(x *Entry) bool {
 
 // bound is how many bytes of frames a topic in memory may have.
 func (s *Share) bound() int64 {
-	if n := s.parts[0].Strategy().Memory.Bytes; n > 0 {
+	if n := (*s.parts.Load())[0][0].Strategy().Memory.Bytes; n > 0 {
 		return n
 	}
 	return storage.DefaultMemoryBytes
@@ -255,10 +255,12 @@ func (c *Core) dropOldest(s *Share) bool {
 func (c *Core) gatherFronts(s *Share) {
 	s.fronts.known = c.staged.Load()
 	s.fronts.heap = s.fronts.heap[:0]
-	for i := range s.parts {
-		p := &s.parts[i]
-		if seq, _, ok := p.front(); ok {
-			s.fronts.heap = append(s.fronts.heap, front{seq, p})
+	for _, ps := range *s.parts.Load() {
+		for i := range ps {
+			p := &ps[i]
+			if seq, _, ok := p.front(); ok {
+				s.fronts.heap = append(s.fronts.heap, front{seq, p})
+			}
 		}
 	}
 	heap.Init(&s.fronts)

@@ -137,18 +137,24 @@ func (c *Catalog) AddTopic(t storage.Topic) {
 	}
 	c.byName[t.Name] = len(c.topics)
 	c.topics = append(c.topics, t)
-	if end := int(t.First) + t.Partitions; end > len(c.partitions) {
-		c.partitions = append(c.partitions, make([]*Partition, end-len(c.partitions))...)
+	c.addPartitions(&t, 0, &Share{})
+}
+
+// addPartitions makes the partitions of a topic from from on. mu is held.
+func (c *Catalog) addPartitions(t *storage.Topic, from int, share *Share) {
+	end := End(t)
+	if n := int(end) - len(c.partitions); n > 0 {
+		c.partitions = append(c.partitions, make([]*Partition, n)...)
 	}
-	strategy, all := t.Strategy, make([]Partition, t.Partitions)
-	share := &Share{parts: all}
-	for i := range all {
-		p := &all[i]
-		p.ID, p.share = t.Partition(i), share
+	strategy, made := t.Strategy, make([]Partition, t.Partitions-from)
+	for i := range made {
+		p := &made[i]
+		p.ID, p.share = t.Partition(from+i), share
 		p.strategy.Store(&strategy)
 		c.partitions[p.ID] = p
 	}
-	c.nextPartition = max(c.nextPartition, t.First+storage.PartitionID(t.Partitions))
+	share.add(made)
+	c.nextPartition = max(c.nextPartition, end)
 }
 
 // Renew gives every topic in memory another incarnation, since its records are gone and its offsets begin again. Before the store serves.
@@ -160,7 +166,8 @@ func (c *Catalog) Renew() {
 	}
 }
 
-// Alter gives the topic that begins with the partition t.First t's strategy and settings. It does nothing if there is no such topic.
+// Alter gives the topic that begins with the partition t.First t's strategy and settings, and the partitions that t has more. It does nothing if there is no
+// such topic.
 func (c *Catalog) Alter(t storage.Topic) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,26 +176,36 @@ func (c *Catalog) Alter(t storage.Topic) {
 	if !ok || c.topics[i].First != t.First {
 		return
 	}
-	c.topics[i].Strategy, c.topics[i].Settings = t.Strategy, t.Settings
+	have := &c.topics[i]
+	have.Strategy, have.Settings = t.Strategy, t.Settings
 	strategy := t.Strategy
-	for _, p := range c.of(&c.topics[i]) {
+	for _, p := range c.of(have) {
 		p.strategy.Store(&strategy)
+	}
+	if had := have.Partitions; had < t.Partitions {
+		Extend(have, &t)
+		c.addPartitions(have, had, c.partitions[have.First].share)
 	}
 }
 
-// of returns the partitions of a topic. mu is held.
+// of returns the partitions of a topic, in their order. mu is held.
 func (c *Catalog) of(t *storage.Topic) []*Partition {
-	return c.partitions[t.First : int(t.First)+t.Partitions]
+	ps := make([]*Partition, t.Partitions)
+	for n := range ps {
+		ps[n] = c.partitions[t.Partition(n)]
+	}
+	return ps
 }
 
 // PartitionsOf returns the partitions of a topic, in their order; nil if it is gone.
 func (c *Catalog) PartitionsOf(t *storage.Topic) []*Partition {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if i, ok := c.byName[t.Name]; !ok || c.topics[i].First != t.First {
+	i, ok := c.byName[t.Name]
+	if !ok || c.topics[i].First != t.First {
 		return nil
 	}
-	return slices.Clone(c.of(t))
+	return c.of(&c.topics[i])
 }
 
 // Drop removes the topic that begins with the partition first, and returns the partitions that it had.
@@ -201,8 +218,10 @@ func (c *Catalog) Drop(first storage.PartitionID) []*Partition {
 	}
 	t := c.topics[i]
 	c.settle("topic " + t.Name)
-	gone := slices.Clone(c.of(&t))
-	clear(c.of(&t))
+	gone := c.of(&t)
+	for _, p := range gone {
+		c.partitions[p.ID] = nil
+	}
 	c.topics = slices.Delete(slices.Clone(c.topics), i, i+1)
 	clear(c.byName)
 	for i := range c.topics {

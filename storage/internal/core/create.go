@@ -14,6 +14,9 @@ func (c *Core) CreateTopic(ctx context.Context, s storage.TopicSpec) (storage.To
 	if err := checkSpec(&s); err != nil {
 		return storage.Topic{}, err
 	}
+	if err := c.idsFor(s.Partitions); err != nil {
+		return storage.Topic{}, err
+	}
 	s.Settings = append([]byte(nil), s.Settings...)
 	t := storage.Topic{TopicSpec: s, Incarnation: incarnation()}
 	made, err := c.change(ctx, "topic "+s.Name, func() bool {

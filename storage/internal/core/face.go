@@ -29,6 +29,11 @@ func (f Face) AlterTopic(ctx context.Context, name string, s storage.Strategy, s
 	return f.core.AlterTopic(ctx, name, s, settings)
 }
 
+// GrowTopic implements storage.Store.
+func (f Face) GrowTopic(ctx context.Context, name string, total int) (storage.Topic, error) {
+	return f.core.GrowTopic(ctx, name, total)
+}
+
 // DeleteTopic implements storage.Store.
 func (f Face) DeleteTopic(ctx context.Context, name string) error {
 	return f.core.DeleteTopic(ctx, name)

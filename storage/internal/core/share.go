@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -10,15 +11,25 @@ import (
 // Share is what the partitions of a topic have in memory together. The topic keeps the newest of it in blocks of its own, when the
 // block that it was staged in is given back.
 type Share struct {
-	parts []Partition
-	bytes atomic.Int64 // of the frames in their tails: who pushes one adds to it, each pop takes from it
-	kept  []*Block     // oldest first, of one evicting goroutine at a time. Invariant: tails have their frames in this order, in front of all others
+	parts atomic.Pointer[[][]Partition] // of the topic, in their order: what it was made with, and then what it was given each time. Replaced under Catalog.mu
+	bytes atomic.Int64                  // of the frames in their tails: who pushes one adds to it, each pop takes from it
+	kept  []*Block                      // oldest first, of one evicting goroutine at a time. Invariant: tails have their frames in this order, in front of all others
 
 	mu     sync.Mutex // of a topic in memory: held while room is made, in front of the partitions
 	fronts fronts     // guarded by mu
 
 	passedMu sync.Mutex
 	passed   []*Partition // guarded by passedMu: those on which cursors moved since that was last looked at
+}
+
+// add notes partitions that the topic has from now on.
+func (s *Share) add(made []Partition) {
+	var all [][]Partition
+	if p := s.parts.Load(); p != nil {
+		all = slices.Clone(*p)
+	}
+	all = append(all, made)
+	s.parts.Store(&all)
 }
 
 // Bytes is the size of the frames that the topic has in memory, spilled or not.

@@ -35,7 +35,7 @@ func (g *golden) encode() []byte { return assemble(g.header, g.body, seed) }
 
 func goldens() []golden {
 	return []golden{
-		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenFollowed(), goldenGroup(), goldenPad(), goldenBlock(),
+		goldenBatch(), goldenCursor(), goldenTopic(), goldenRestored(), goldenGrown(), goldenFollowed(), goldenGroup(), goldenPad(), goldenBlock(),
 		goldenAlter(), goldenDrop(), goldenGroupDrop(), goldenStart(), goldenGap(),
 	}
 }
@@ -150,6 +150,22 @@ func goldenRestored() golden {
 	}
 	h := frame.Header{Kind: frame.Topic, Flags: frame.End, LSN: frame.At(1, 1), Time: 1767323045000000678}
 	return golden{"restored", h, frame.AppendTopic(nil, &want), func(_ *frame.Header, body []byte) error {
+		got, err := frame.DecodeTopic(body)
+		return differ(got, err, want)
+	}}
+}
+
+func goldenGrown() golden {
+	want := storage.Topic{
+		TopicSpec:   storage.TopicSpec{Name: "orders", Partitions: 307, Settings: []byte("x")},
+		Incarnation: 3,
+		First:       70000,
+		Added:       []storage.Stretch{{From: 2, First: 70003}, {From: 300, First: 80000}},
+		Past:        []storage.Life{{Incarnation: 1, Next: make([]int64, 307)}},
+	}
+	want.Past[0].Next[0], want.Past[0].Next[1] = 10, 300
+	h := frame.Header{Kind: frame.Alter, Flags: frame.End, LSN: frame.At(1, 1), Time: 1767323045000000678}
+	return golden{"grown", h, frame.AppendTopic(nil, &want), func(_ *frame.Header, body []byte) error {
 		got, err := frame.DecodeTopic(body)
 		return differ(got, err, want)
 	}}

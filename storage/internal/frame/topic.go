@@ -7,9 +7,10 @@ import (
 	"github.com/leatmq/leat/storage"
 )
 
-// The body of a Topic frame, and of an Alter frame, which replaces the strategy and the settings of the topic of that first ID.
+// The body of a Topic frame, and of an Alter frame, which replaces the strategy and the settings of the topic of that first ID, and gives it the partitions
+// that it has not yet.
 //
-//	form          1 byte: 1
+//	form          1 byte: 1, or 2 if the topic was given partitions whose IDs do not follow the others
 //	first         uvarint, ID of partition 0
 //	partitions    uvarint
 //	incarnation   8 bytes
@@ -17,18 +18,30 @@ import (
 //	name          uvarint length, bytes
 //	settings      uvarint length, bytes
 //	past          see past.go
-const topicForm = 1
+//	added         see added.go, in form 2 only
+const (
+	topicForm = 1
+	grownForm = 2
+)
 
 // AppendTopic appends t as the body of a Topic frame.
 func AppendTopic(dst []byte, t *storage.Topic) []byte {
-	dst = append(dst, topicForm)
+	form := byte(topicForm)
+	if len(t.Added) > 0 {
+		form = grownForm
+	}
+	dst = append(dst, form)
 	dst = binary.AppendUvarint(dst, uint64(t.First))
 	dst = binary.AppendUvarint(dst, uint64(t.Partitions))
 	dst = binary.LittleEndian.AppendUint64(dst, t.Incarnation)
 	dst = appendStrategy(dst, &t.Strategy)
 	dst = appendBytes(dst, t.Name)
 	dst = appendBytes(dst, t.Settings)
-	return appendPast(dst, t.Past)
+	dst = appendPast(dst, t.Past)
+	if form == grownForm {
+		dst = appendAdded(dst, t)
+	}
+	return dst
 }
 
 // DecodeTopic reads the body of a Topic frame. What it returns shares nothing with body.
@@ -39,7 +52,11 @@ func DecodeTopic(body []byte) (storage.Topic, error) {
 	incarnation, strategy := s.uint64(), s.strategy()
 	name, settings := s.bytes(), s.bytes()
 	past := s.past(partitions)
-	if err := s.ends(form, topicForm); err != nil {
+	var added []storage.Stretch
+	if form == grownForm {
+		added = s.added(partitions, first)
+	}
+	if err := s.ends(form, grownForm); err != nil {
 		return storage.Topic{}, err
 	}
 	if partitions < 1 || partitions > storage.MaxPartitions || first > math.MaxUint32-partitions ||
@@ -54,6 +71,7 @@ func DecodeTopic(body []byte) (storage.Topic, error) {
 		},
 		Incarnation: incarnation,
 		First:       storage.PartitionID(first),
+		Added:       added,
 		Past:        past,
 	}, nil
 }

@@ -31,11 +31,31 @@ func drawTopic(t *rapid.T) storage.Topic {
 			break // enough bytes
 		}
 	}
+	drawAdded(t, &topic)
 	drawStrategy(t, &topic.Strategy)
 	if settings := rapid.SliceOfN(rapid.Byte(), 0, 500).Draw(t, "settings"); len(settings) > 0 {
 		topic.Settings = settings
 	}
 	return topic
+}
+
+// drawAdded has some of the topic's partitions have been added later, with others made in between.
+func drawAdded(t *rapid.T, topic *storage.Topic) {
+	before := storage.Stretch{First: topic.First}
+	for range rapid.IntRange(0, 5).Draw(t, "stretches") {
+		if topic.Partitions-before.From < 2 {
+			return
+		}
+		next := storage.Stretch{From: before.From + rapid.IntRange(1, topic.Partitions-before.From-1).Draw(t, "from")}
+		least := uint64(before.First) + uint64(next.From-before.From) + 1
+		most := uint64(math.MaxUint32 - (topic.Partitions - next.From))
+		if least > most {
+			return
+		}
+		next.First = storage.PartitionID(rapid.Uint64Range(least, most).Draw(t, "first of a stretch"))
+		topic.Added = append(topic.Added, next)
+		before = next
+	}
 }
 
 // drawStrategy fills in a strategy that can be, but for its Sync.
@@ -95,6 +115,13 @@ func topicBody(form byte, first, partitions uint64, name, settings int) []byte {
 	return append(p, 0) // no past
 }
 
+// grownBody is the body of a topic with stretches: two numbers for each.
+func grownBody(first, partitions uint64, stretches ...uint64) []byte {
+	p := topicBody(2, first, partitions, 4, 0)
+	p = append(p, byte(len(stretches)/2))
+	return append(p, fields(0, stretches...)[1:]...)
+}
+
 // pastless is a topic's body up to its past.
 func pastless(partitions uint64) []byte {
 	p := topicBody(1, 5, partitions, 4, 0)
@@ -116,8 +143,19 @@ func TestTopicBodies(t *testing.T) {
 		{"at all limits", topicBody(1, math.MaxUint32-storage.MaxPartitions, storage.MaxPartitions, storage.MaxName, storage.MaxSettings), nil},
 		{"empty", nil, frame.ErrField},
 		{"form 0", topicBody(0, 5, 8, 4, 0), frame.ErrField},
-		{"next form", topicBody(2, 5, 8, 4, 0), frame.ErrVersion},
-		{"next form, of another shape", []byte{2}, frame.ErrVersion},
+		{"next form", topicBody(3, 5, 8, 4, 0), frame.ErrVersion},
+		{"next form, of another shape", []byte{3}, frame.ErrVersion},
+		{"grown", grownBody(5, 8, 3, 1, 4, 1), nil},
+		{"grown up to the last ID", grownBody(5, 8, 7, math.MaxUint32-1-12), nil},
+		{"grown beyond the last ID", grownBody(5, 8, 7, math.MaxUint32-12), frame.ErrField},
+		{"grown, without what was added", topicBody(2, 5, 8, 4, 0), frame.ErrField},
+		{"grown by nothing", grownBody(5, 8), frame.ErrField},
+		{"a stretch of no partitions", grownBody(5, 8, 3, 1, 0, 1), frame.ErrField},
+		{"a stretch that is none", grownBody(5, 8, 3, 0), frame.ErrField},
+		{"a stretch behind the last partition", grownBody(5, 8, 8, 1), frame.ErrField},
+		{"a stretch of 2^64-1 partitions", grownBody(5, 8, math.MaxUint64, 1), frame.ErrField},
+		{"a stretch 2^64-1 IDs behind", grownBody(5, 8, 3, math.MaxUint64), frame.ErrField},
+		{"more stretches than there are", append(topicBody(2, 5, 8, 4, 0), 0xff, 0xff, 3, 3, 1), frame.ErrField},
 		{"no partitions", topicBody(1, 5, 0, 4, 0), frame.ErrField},
 		{"too many partitions", topicBody(1, 5, storage.MaxPartitions+1, 4, 0), frame.ErrField},
 		{"2^64-1 partitions", topicBody(1, 5, math.MaxUint64, 4, 0), frame.ErrField},
