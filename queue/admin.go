@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"strconv"
 )
 
 // Admin is the operators' side of a broker: what there is, how it does, and what to do about it. It holds nothing: take one from
@@ -57,6 +58,37 @@ func (a *Admin) DeleteTopic(ctx context.Context, name string) error {
 		return err
 	}
 	return e.DeleteTopic(ctx, name)
+}
+
+// AddPartitions gives a topic more partitions, so that it has total, durable on return, while publishers and groups work. If it has total already nothing happens. Fewer than it has is a
+// *ConfigError, as is more than MaxPartitions: a topic never has fewer. From then on EnsureTopic has to name the new number.
+//
+// Keys are spread anew. From then on a message goes to the partition that its key has among total, which may be another than that of the messages with its key before. Order by key holds within a partition
+// only, so of a key that moves a message may be worked on before, and while, older ones are that lie in the partition from before. Who cannot have that has the publishers stop, waits until all groups are idle (see
+// [Broker.WaitIdle]), adds the partitions, and lets the publishers go on. Messages that wait for their time, and dead letters that go back, go where their key is then. IDs are known for the whole topic: a duplicate is found
+// wherever its key has gone. A Partition that a message names stays what it is.
+//
+// Groups that have the topic get the new partitions from their beginning, whatever their StartIfNew: at once, spread over their members, or when they come back, and nothing is removed there as done before. So do
+// Reads that follow all partitions.
+//
+// After ErrIndeterminate, and after an error of ctx, it is to be called again. Nothing but waiting ends with ctx.
+func (a *Admin) AddPartitions(ctx context.Context, topic string, total int) error {
+	if err := a.open(); err != nil {
+		return err
+	}
+	if err := a.b.can(CanAddPartitions); err != nil {
+		return err
+	}
+	f := faults{subject: "topic " + strconv.Quote(topic)}
+	f.check(total >= 1 && total <= MaxPartitions, "Partitions", total, fmt.Sprintf("from 1 to %d", MaxPartitions))
+	if err := f.err(); err != nil {
+		return err
+	}
+	e, ok := a.b.engine.(EngineGrower)
+	if !ok {
+		return fmt.Errorf("%w: %s: it claims %q, and is no EngineGrower", ErrUnsupported, a.b.capabilities.Name, CanAddPartitions)
+	}
+	return e.AddPartitions(ctx, topic, total)
 }
 
 // Purge removes the messages that the topic holds, whatever its Retention says and whoever has not done them, durable on return,

@@ -11,7 +11,7 @@ import (
 // applications pass in, and never asks for what Capabilities does not list.
 //
 // All calls may be concurrent. Slices belong to the caller, so that a publish can do without allocating.
-// An engine implements the optional interfaces [EngineReader], [EngineWaiter], [EngineStats], [EngineTopics], [EngineGroups],
+// An engine implements the optional interfaces [EngineReader], [EngineWaiter], [EngineStats], [EngineTopics], [EngineGrower], [EngineGroups],
 // [EngineCommitter] and [EngineLetters] where it can.
 type Engine interface {
 	// Capabilities tells what the engine can do. It does not change while the engine is open.
@@ -150,6 +150,7 @@ const (
 	CanDedup            Feature = "dedup by message ID"    // TopicConfig.Dedup
 	CanMark             Feature = "marks"                  // Tx.Mark, Delivery.Mark
 	CanLimit            Feature = "bound a backlog"        // TopicConfig.Limit, Group.Uncounted
+	CanAddPartitions    Feature = "add partitions"         // Admin.AddPartitions
 )
 
 // Grade says how well an engine does what a Feature names.
@@ -250,6 +251,12 @@ type EngineTopics interface {
 	DeleteTopic(ctx context.Context, name string) error
 	// Purge is Admin.Purge.
 	Purge(ctx context.Context, topic string) (int64, error)
+}
+
+// EngineGrower is implemented by engines that list CanAddPartitions.
+type EngineGrower interface {
+	// AddPartitions is Admin.AddPartitions. total is from 1 to MaxPartitions.
+	AddPartitions(ctx context.Context, topic string, total int) error
 }
 
 // EngineGroups is implemented by engines whose groups can be listed and removed.

@@ -88,6 +88,35 @@ func ExampleBroker_Admin() {
 	// 10 messages purged
 }
 
+// A topic is given partitions while publishers and groups work. A group that wants only what is new misses nothing of what is published there.
+func ExampleAdmin_AddPartitions() {
+	ctx := context.Background()
+	broker, err := embedded.InMemory(embedded.Options{})
+	must(err)
+	defer broker.Close()
+	must(broker.EnsureTopic(ctx, "orders", queue.TopicConfig{Partitions: 2}))
+
+	admin := broker.Admin()
+	must(admin.CreateGroup(ctx, queue.Group{Name: "billing", Topics: []string{"orders"}, StartIfNew: queue.Latest()}))
+	must(admin.AddPartitions(ctx, "orders", 4))
+	for p := range 4 {
+		_, err := broker.Publish(ctx, queue.Message{Topic: "orders", Partition: queue.PinTo(p)})
+		must(err)
+	}
+	info, err := admin.Group(ctx, "billing")
+	must(err)
+	for _, p := range info.Partitions {
+		fmt.Printf("partition %d: %d ready\n", p.Partition, p.Ready)
+	}
+	fmt.Println(admin.AddPartitions(ctx, "orders", 3))
+	// Output:
+	// partition 0: 1 ready
+	// partition 1: 1 ready
+	// partition 2: 1 ready
+	// partition 3: 1 ready
+	// queue: topic "orders": Partitions is 4, not 3: never fewer than before: make another topic, and move what it holds
+}
+
 // Middleware sees each call of a handler and what came of it.
 func ExampleWrap() {
 	logged := func(next queue.Handler) queue.Handler {

@@ -25,7 +25,7 @@ const (
 // TopicConfig is what every engine understands about a topic. EnsureTopic compares it with what is there, defaults
 // filled in.
 type TopicConfig struct {
-	Partitions int           // 0: 1; at most MaxPartitions
+	Partitions int           // 0: 1; at most MaxPartitions. Admin.AddPartitions makes it more
 	Durability Durability    // what a publish waits for; 0: Synced
 	SyncEvery  time.Duration // for Interval only; 0: 1s
 	MaxBytes   int           // of key, value and headers of one message together; 0: 1 MiB

@@ -25,14 +25,14 @@ func (e *Engine) AlterTopic(ctx context.Context, name string, c queue.TopicConfi
 		return err
 	}
 	if c.Partitions == 0 {
-		c.Partitions = t.Partitions
+		c.Partitions = t.partitions()
 	}
 	if c, err = e.checkConfig(name, c); err != nil {
 		return err
 	}
-	if c.Partitions != t.Partitions {
+	if have := t.partitions(); c.Partitions != have {
 		return configFault(name, []queue.Fault{{
-			Field: "Partitions", Have: strconv.Itoa(t.Partitions), Want: strconv.Itoa(c.Partitions), Rule: "AlterTopic does not change their number",
+			Field: "Partitions", Have: strconv.Itoa(have), Want: strconv.Itoa(c.Partitions), Rule: "AlterTopic does not change their number: see Admin.AddPartitions",
 		}})
 	}
 	return e.engine.alterTopic(ctx, t, c, s)

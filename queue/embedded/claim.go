@@ -116,7 +116,7 @@ func (c *claim) take(ctx context.Context, f *flight) (err error) {
 		s.mu.Lock()
 		c.first, c.duplicate = s.table.Find(c.id, int64(s.engine.now()))
 		if c.duplicate {
-			waits, change := c.first.Partition == s.waiting(), s.changing[c.id]
+			waits, change := c.first.Partition == partWaiting, s.changing[c.id]
 			if !waits || change == nil {
 				s.duplicates++
 				s.mu.Unlock()
@@ -274,7 +274,7 @@ func (c *claim) entered(p *publish, base int) ledger.Entry {
 	e := ledger.Entry{ID: c.id, Born: int64(c.ids.engine.now()), Partition: at.partition}
 	batch, record := at.batch, at.record
 	if w := p.wait(at); w != nil {
-		e.Partition, batch, record = c.ids.waiting(), w.batch, w.record
+		e.Partition, batch, record = partWaiting, w.batch, w.record
 	}
 	e.Offset = p.entry.Batches[batch].Records[record].Offset
 	return e

@@ -103,18 +103,18 @@ func TestChangesOfIDsAndTheIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	indexNow(t, b)
-	before := s.index.covered[0]
+	before := s.index.covered[slot(0)]
 	f := newFlight()
 	c := s.begin([16]byte{1}, f)
 	publishOne(t, b, queue.Message{Topic: "t"})
 	indexNow(t, b)
 	indexNow(t, b)
-	if got := s.index.covered[0]; got != before {
+	if got := s.index.covered[slot(0)]; got != before {
 		t.Errorf("covered up to %d, while something of before %d is under way", got, before)
 	}
 	c.end(nil, func() {})
 	indexNow(t, b)
-	if got := s.index.covered[0]; got != before+1 {
+	if got := s.index.covered[slot(0)]; got != before+1 {
 		t.Errorf("covered up to %d, want %d", got, before+1)
 	}
 

@@ -176,17 +176,25 @@ func (d *delays) place(m *timers.Message) storage.PartitionID {
 		m.Fate = orphanFate
 		return 0
 	case err != nil:
-		return m.First + storage.PartitionID(max(0, m.Pin))
+		return d.pinned(m)
 	}
 	if d.engine.hasExpired(expiryOf(m.Record.Headers)) {
 		m.Fate = expiredFate
 		return 0
 	}
 	n := m.Pin
-	if n < 0 || n >= t.Partitions {
+	if n < 0 || n >= t.partitions() {
 		n = t.spread(m.Record.Key, m.Record.Size())
 	}
 	return t.Partition(n)
+}
+
+// pinned says where a message goes of a topic whose settings cannot be read: to the partition that it names, or the first.
+func (d *delays) pinned(m *timers.Message) storage.PartitionID {
+	if t, ok := d.engine.store.Topic(m.Topic); ok && t.First == m.First && m.Pin > 0 && m.Pin < t.Partitions {
+		return t.Partition(m.Pin)
+	}
+	return m.First
 }
 
 // count counts what left an index.

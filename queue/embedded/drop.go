@@ -42,8 +42,8 @@ func (a *account) exceeds(bound backpressure.Weight) bool {
 func (g *group) drop(t *topic, need backpressure.Weight) (dropped int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ps := make([]*partition, 0, t.Partitions)
-	for n := range t.Partitions {
+	ps := make([]*partition, 0, t.partitions())
+	for n := range t.partitions() {
 		if p := g.known[t.Partition(n)]; p != nil && p.account != nil {
 			ps = append(ps, p)
 		}
@@ -67,7 +67,7 @@ func (g *group) drop(t *topic, need backpressure.Weight) (dropped int64) {
 	}
 	g.counts.missed += dropped
 	g.stopIfSpent()
-	for n := range t.Partitions {
+	for n := range t.partitions() {
 		if p := g.known[t.Partition(n)]; p != nil {
 			p.offer()
 		}
@@ -80,7 +80,7 @@ func (g *group) drop(t *topic, need backpressure.Weight) (dropped int64) {
 func (p *partition) behind() int64 {
 	p.account.flow.mu.Lock()
 	defer p.account.flow.mu.Unlock()
-	return p.account.debts[p.number].lag.Count
+	return p.account.debt(p.number).lag.Count
 }
 
 // shed is done with the first message of p that nobody is at work on, which it may have to read. It is called with g.mu held and returns with it held; meanwhile it may not be.

@@ -128,7 +128,7 @@ func (k kind) features() map[queue.Feature]queue.Grade {
 	if k != readOnly {
 		all = append(all, queue.CanOrderByKey, queue.CanOrderByPartition, queue.CanShare, queue.CanBatch, queue.CanResume, queue.CanCountAttempts, queue.CanPark,
 			queue.CanCommit, queue.CanClaim, queue.CanLease, queue.CanPause, queue.CanSeek, queue.CanExclude, queue.CanExpire,
-			queue.CanDedup, queue.CanMark, queue.CanDelay, queue.CanExpireMessages, queue.CanLimit)
+			queue.CanDedup, queue.CanMark, queue.CanDelay, queue.CanExpireMessages, queue.CanLimit, queue.CanAddPartitions)
 	}
 	features := map[queue.Feature]queue.Grade{}
 	for _, f := range all {

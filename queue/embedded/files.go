@@ -11,7 +11,7 @@ func (e *Engine) Files(topic string) (n int, bytes int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	for i := range t.Partitions {
+	for i := range t.partitions() {
 		segments, size := s.Files(t.Partition(i))
 		n, bytes = n+segments, bytes+size
 	}

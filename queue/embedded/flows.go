@@ -215,7 +215,7 @@ func (s movingStore) Append(ctx context.Context, e *storage.Entry) (storage.Dura
 func (f *flow) within(e *storage.Entry) (w backpressure.Weight) {
 	for i := range e.Batches {
 		b := &e.Batches[i]
-		if n := int(b.Partition) - int(f.topic.First); n >= 0 && n < f.topic.Partitions {
+		if _, ok := f.topic.index(b.Partition); ok {
 			for j := range b.Records {
 				w = w.Plus(backpressure.Weight{Count: 1, Bytes: int64(b.Records[j].Size())})
 			}
@@ -231,7 +231,7 @@ func (f *flow) moved(e *storage.Entry, w backpressure.Weight, stored bool) {
 	f.reserved = f.reserved.Minus(w)
 	for i := range e.Batches {
 		b := &e.Batches[i]
-		if n := int(b.Partition) - int(f.topic.First); stored && n >= 0 && n < f.topic.Partitions {
+		if n, ok := f.topic.index(b.Partition); stored && ok {
 			for j := range b.Records {
 				f.arrived(int32(n), b.Records[j].Offset, int64(b.Records[j].Size()))
 			}

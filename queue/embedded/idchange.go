@@ -61,7 +61,7 @@ func (s *ids) waitsUnder(id ledger.ID, t queue.TimerID) (e ledger.Entry, ok bool
 	s.mu.Lock()
 	e, ok = s.table.Find(id, int64(s.engine.now()))
 	s.mu.Unlock()
-	if !ok || e.Partition != s.waiting() {
+	if !ok || e.Partition != partWaiting {
 		return e, false, nil
 	}
 	have, err := s.timerAt(e.Offset)
@@ -82,7 +82,7 @@ func (s *ids) altered(id ledger.ID, t queue.TimerID, says byte, offset int64) er
 	}
 	if says == wasCancelled {
 		s.table.Drop(id, now)
-		e.Partition = s.ended()
+		e.Partition = partEnded
 		s.note(e)
 		return nil
 	}
@@ -108,10 +108,10 @@ func (s *ids) merge(e ledger.Entry, from origin) {
 	case !known && (from == ofNote || from == ofWaiting && !s.unsettled(e.ID)):
 	case !known:
 		s.table.Add(e)
-	case have.Partition == s.waiting() && (e.Partition != s.waiting() || e.Offset > have.Offset):
+	case have.Partition == partWaiting && (e.Partition != partWaiting || e.Offset > have.Offset):
 		s.table.Move(e.ID, e.Partition, e.Offset, e.Born, now)
 		if e.Born = max(e.Born, have.Born); from >= ofMessage {
-			e.Partition += s.noted()
+			e.Partition += partNoted
 			s.note(e)
 		}
 	}
@@ -127,7 +127,7 @@ func (s *ids) unsettled(id ledger.ID) bool {
 // add adds e, whose publish has come back. Its message may have waited, and be in its topic already. mu is held.
 func (s *ids) add(e ledger.Entry) {
 	now := int64(s.engine.now())
-	if have, known := s.table.Find(e.ID, now); known && e.Partition == s.waiting() {
+	if have, known := s.table.Find(e.ID, now); known && e.Partition == partWaiting {
 		s.table.Move(e.ID, have.Partition, have.Offset, e.Born, now)
 		return
 	}
@@ -212,5 +212,7 @@ func (d *delays) leave(ms []timers.Message) func(error) {
 func (a *arrival) arrived(m *timers.Message) {
 	s := a.ids
 	born, from := bornOf(&m.Record)
-	s.learn(ledger.Entry{ID: a.id, Born: born, Offset: m.Record.Offset, Partition: int32(m.To - s.topic.First)}, s.clock(), from)
+	if n, ok := s.topic.index(m.To); ok {
+		s.learn(ledger.Entry{ID: a.id, Born: born, Offset: m.Record.Offset, Partition: int32(n)}, s.clock(), from)
+	}
 }

@@ -174,7 +174,7 @@ func (c *claim) receipt() queue.Receipt {
 	if s.engine.kind == inMemory {
 		d = queue.Memory
 	}
-	if c.first.Partition == s.waiting() {
+	if c.first.Partition == partWaiting {
 		return queue.Receipt{Timer: c.timer, Durability: d, Duplicate: true}
 	}
 	return queue.Receipt{Position: s.topic.position(int(c.first.Partition), c.first.Offset), Durability: d, Duplicate: true}

@@ -40,7 +40,7 @@ func holderName(first storage.PartitionID) string {
 type index struct {
 	topic   storage.Topic
 	holder  storage.GroupID
-	covered []int64 // for each partition, and the log of IDs that wait: below that, all IDs are in the index
+	covered []int64 // for the log of IDs that wait, and each partition (see slot): below that, all IDs are in the index; 0 behind the end
 	written uint64  // the number in the table up to which all is in the index
 	parts   []part
 	marks   []mark
@@ -56,7 +56,31 @@ type part struct {
 // mark is where partitions ended when a generation of publishes ended, too: those that began later are stored at these offsets or behind.
 type mark struct {
 	generation uint64
-	next       []int64
+	next       []int64 // as index.covered
+}
+
+// slot is where the partition of an entry is in index.covered, so that a topic may be given more.
+func slot(partition int32) int {
+	if partition == partWaiting {
+		return 0
+	}
+	return int(partition) + 1
+}
+
+// slotted is the partition whose slot i is.
+func slotted(i int) int32 {
+	if i == 0 {
+		return partWaiting
+	}
+	return int32(i) - 1
+}
+
+// nextOf returns what index.covered, or a mark, has of a slot.
+func nextOf(offsets []int64, slot int) int64 {
+	if slot < len(offsets) {
+		return offsets[slot]
+	}
+	return 0
 }
 
 // indexed returns the first partitions of the topics that have an index, or that began to have one, or did when they were deleted.
@@ -99,7 +123,7 @@ func (s *ids) openIndex(ctx context.Context) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &index{holder: holder.ID, covered: make([]int64, s.topic.Partitions+1)}
+	x := &index{holder: holder.ID, covered: make([]int64, s.topic.partitions()+1)}
 	t, found := store.Topic(name)
 	if !found {
 		if x.topic, err = store.CreateTopic(ctx, storage.TopicSpec{Name: name, Partitions: 1, Strategy: want}); err != nil {
@@ -108,7 +132,10 @@ func (s *ids) openIndex(ctx context.Context) (*index, error) {
 		if x.covered, err = s.ends(); err != nil {
 			return nil, err
 		}
-		return x, s.append(ctx, x, &ledger.Record{Covered: covers(nil, x.covered)}, x.covered)
+		if err := s.append(ctx, x, &ledger.Record{Covered: covers(nil, x.covered)}, x.covered); err != nil {
+			return nil, err
+		}
+		return x, s.engine.catchUp(ctx, x.holder, s.topic, len(x.covered)-1)
 	}
 	x.topic = t
 	if t.Strategy != want {
@@ -126,11 +153,11 @@ func (s *ids) openIndex(ctx context.Context) (*index, error) {
 	return x, s.readLog(ctx, x)
 }
 
-// ends returns where the partitions end, and behind them where the log of IDs that wait does.
+// ends returns where the log of IDs that wait ends, and the partitions do.
 func (s *ids) ends() ([]int64, error) {
-	next := make([]int64, s.topic.Partitions+1)
-	for n := range next {
-		p, ok := s.log(int32(n))
+	next := make([]int64, s.topic.partitions()+1)
+	for i := range next {
+		p, ok := s.log(slotted(i))
 		if !ok {
 			continue // nothing waits yet
 		}
@@ -138,14 +165,14 @@ func (s *ids) ends() ([]int64, error) {
 		if err != nil {
 			return nil, err
 		}
-		next[n] = b.Next
+		next[i] = b.Next
 	}
 	return next, nil
 }
 
 // log returns the partition in which the records of entries of partition n are.
 func (s *ids) log(n int32) (p storage.PartitionID, ok bool) {
-	if n == s.waiting() {
+	if n == partWaiting {
 		return s.waitLog()
 	}
 	return s.topic.Partition(int(n)), true
@@ -163,8 +190,8 @@ func (s *ids) readIndex(ctx context.Context, x *index) error {
 			return err
 		}
 		for _, c := range r.Covered {
-			if int(c.Partition) < len(x.covered) {
-				x.covered[c.Partition] = max(x.covered[c.Partition], c.Next)
+			if i := slot(c.Partition); i < len(x.covered) {
+				x.covered[i] = max(x.covered[i], c.Next)
 			}
 		}
 		for i := range r.Entries {
@@ -178,11 +205,11 @@ func (s *ids) readIndex(ctx context.Context, x *index) error {
 // readLog adds what the index does not have yet.
 func (s *ids) readLog(ctx context.Context, x *index) error {
 	clock := s.clock()
-	all, err := s.readWaiting(ctx, x.covered[s.waiting()], clock)
+	all, err := s.readWaiting(ctx, nextOf(x.covered, slot(partWaiting)), clock)
 	if err != nil {
 		return err
 	}
-	for n := range s.topic.Partitions {
+	for n := range s.topic.partitions() {
 		p := s.topic.Partition(n)
 		b, err := s.engine.store.Bounds(p)
 		if err != nil {
@@ -192,7 +219,7 @@ func (s *ids) readLog(ctx context.Context, x *index) error {
 		if err != nil {
 			return err
 		}
-		err = s.read(ctx, p, max(x.covered[n], young), b.Next, func(r *storage.Record) error {
+		err = s.read(ctx, p, max(nextOf(x.covered, slot(int32(n))), young), b.Next, func(r *storage.Record) error {
 			if id, ok := idOf(r.Headers); ok {
 				born, from := bornOf(r)
 				all = append(all, found{Entry: ledger.Entry{ID: ledger.Of(id), Born: born, Offset: r.Offset, Partition: int32(n)}, from: from})
@@ -245,8 +272,8 @@ func (s *ids) window() time.Duration { return s.topic.manner.Load().config.Dedup
 // learn adds an entry that was stored, and is of the wall clock, unless it is too old or one with its ID came before; see merge. What lies in the future, since the clock was
 // set back, is taken for new.
 func (s *ids) learn(e ledger.Entry, c clock, from origin) {
-	if e.Partition >= s.noted() {
-		e.Partition -= s.noted()
+	if e.Partition >= partNoted {
+		e.Partition -= partNoted
 		from = ofNote
 	}
 	age := max(0, c.wall.UnixNano()-e.Born)
@@ -254,8 +281,8 @@ func (s *ids) learn(e ledger.Entry, c clock, from origin) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch have, known := s.table.Find(e.ID, int64(c.mono)); {
-	case e.Partition == s.ended():
-		if known && have.Partition == s.waiting() && have.Offset == e.Offset {
+	case e.Partition == partEnded:
+		if known && have.Partition == partWaiting && have.Offset == e.Offset {
 			s.table.Drop(e.ID, int64(c.mono))
 		}
 	case from == ofIndex && age < int64(s.window()) && (have.Partition != e.Partition || have.Offset != e.Offset):
@@ -323,9 +350,9 @@ func (s *ids) write(ctx context.Context, last bool) error {
 
 // covers lists where after is ahead of before.
 func covers(before, after []int64) (cs []ledger.Cover) {
-	for n := range after {
-		if n >= len(before) || after[n] > before[n] {
-			cs = append(cs, ledger.Cover{Partition: int32(n), Next: after[n]})
+	for i := range after {
+		if i >= len(before) || after[i] > before[i] {
+			cs = append(cs, ledger.Cover{Partition: slotted(i), Next: after[i]})
 		}
 	}
 	return cs
@@ -415,16 +442,16 @@ func (s *ids) release(ctx context.Context, x *index, to []int64) error {
 
 // cursors returns the holder's, as far as they are behind.
 func (s *ids) cursors(x *index, to []int64) (cs []storage.Cursor) {
-	for n := range s.topic.Partitions {
-		p := s.topic.Partition(n)
-		if c, ok := s.engine.store.Cursor(x.holder, p); ok && c.Floor >= to[n] {
+	for n := range s.topic.partitions() {
+		p, floor := s.topic.Partition(n), nextOf(to, slot(int32(n)))
+		if c, ok := s.engine.store.Cursor(x.holder, p); ok && c.Floor >= floor {
 			continue
 		}
-		passed, err := s.engine.store.Ordinal(p, to[n])
+		passed, err := s.engine.store.Ordinal(p, floor)
 		if err != nil {
 			continue // the topic is being deleted
 		}
-		cs = append(cs, storage.Cursor{Group: x.holder, Partition: p, Floor: to[n], Passed: passed})
+		cs = append(cs, storage.Cursor{Group: x.holder, Partition: p, Floor: floor, Passed: passed})
 	}
 	return cs
 }

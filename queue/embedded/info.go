@@ -136,9 +136,9 @@ func (g *group) asleep(c *storage.Cursor) (view, bool) {
 // partitionOf finds the topic of a partition.
 func (e *engine) partitionOf(id storage.PartitionID) (t *topic, n int, ok bool) {
 	for _, stored := range e.userTopics() {
-		if id >= stored.First && id < stored.Partition(stored.Partitions) {
+		if n, ok := stored.Index(id); ok {
 			t, err := e.topic(stored.Name)
-			return t, int(id - stored.First), err == nil && t.First == stored.First
+			return t, n, err == nil && t.First == stored.First
 		}
 	}
 	return nil, 0, false

@@ -96,6 +96,10 @@ func (e *engine) topicsOf(ctx context.Context, g *queue.Group) ([]*topic, error)
 // prepare makes the partitions that the group does not know yet, with the cursors that the store has, or with the first ones, which are
 // stored together with what is set of the group. The caller holds g.setup.
 func (g *group) prepare(ctx context.Context, want *queue.Group, topics []*topic, keep bool) ([]*partition, error) {
+	had := make([]int, len(topics))
+	for i, t := range topics {
+		had[i] = t.partitions()
+	}
 	unknown, err := g.unknown(want, topics)
 	if err != nil {
 		return nil, err
@@ -103,7 +107,11 @@ func (g *group) prepare(ctx context.Context, want *queue.Group, topics []*topic,
 	var first storage.Entry
 	for _, p := range unknown {
 		if !p.restore(g) {
-			s, err := g.engine.begin(p.topic, p.number, want.StartIfNew)
+			start := want.StartIfNew
+			if _, had := g.engine.store.Cursor(g.id, p.topic.First); had && p.number > 0 {
+				start = queue.Earliest() // the topic was given it since the group came, and perhaps messages
+			}
+			s, err := g.engine.begin(p.topic, p.number, start)
 			if err != nil {
 				return nil, err
 			}
@@ -131,6 +139,11 @@ func (g *group) prepare(ctx context.Context, want *queue.Group, topics []*topic,
 	}
 	if _, err := g.engine.store.Append(ctx, &first); err != nil {
 		return nil, fmt.Errorf("queue: first cursors of group %q: %w", g.name, translate(err))
+	}
+	for i, t := range topics {
+		if err := g.engine.catchUp(ctx, g.id, t, had[i]); err != nil {
+			return nil, fmt.Errorf("queue: first cursors of group %q: %w", g.name, translate(err))
+		}
 	}
 	if next != nil {
 		g.mu.Lock()
@@ -168,11 +181,10 @@ func (g *group) unknown(want *queue.Group, topics []*topic) ([]*partition, error
 	}
 	var ps []*partition
 	for _, t := range topics {
-		if _, ok := g.known[t.First]; ok {
-			continue
-		}
-		for n := range t.Partitions {
-			ps = append(ps, newPartition(g, t, n))
+		for n := range t.partitions() {
+			if _, ok := g.known[t.Partition(n)]; !ok {
+				ps = append(ps, newPartition(g, t, n))
+			}
 		}
 	}
 	return ps, nil
@@ -203,6 +215,8 @@ func (g *group) enlist(m *member, topics []*topic, made []*partition) (silent ma
 		if silent, err = g.begin(m, topics); err != nil {
 			return nil, err
 		}
+	} else if err := g.activate(made); err != nil {
+		return nil, err
 	}
 	if g.err != nil {
 		return nil, g.err
@@ -274,8 +288,11 @@ func (g *group) choose(want *queue.Group, topics []*topic) error {
 	g.ahead = lanes.Count{Items: aheadRecords, Bytes: aheadBytes}
 	g.active = g.active[:0]
 	for _, t := range topics {
-		for n := range t.Partitions {
+		for n := range t.partitions() {
 			p := g.known[t.Partition(n)]
+			if p == nil && n > 0 { // the topic was given it a moment ago: grow is about to come
+				continue
+			}
 			if p == nil {
 				g.active = g.active[:0]
 				return fmt.Errorf("%w: topic %q, which was deleted meanwhile", queue.ErrNotFound, t.Name)

@@ -88,10 +88,11 @@ func (e *engine) explained(err error) error {
 		return translate(err)
 	}
 	for _, t := range e.store.Topics() {
-		if d.Partition < t.First || d.Partition >= t.Partition(t.Partitions) {
+		n, ok := t.Index(d.Partition)
+		if !ok {
 			continue
 		}
-		if what, of := e.keptIn(&t, int(d.Partition-t.First)); what != "" {
+		if what, of := e.keptIn(&t, n); what != "" {
 			return &KeptError{what, of, d}
 		}
 	}

@@ -134,7 +134,8 @@ func (e *engine) KeepLetters(ctx context.Context, topic string) error {
 	}
 	return e.letters.inTurn(ctx, func() error {
 		var first storage.Entry
-		for n := range t.Partitions {
+		had := t.partitions()
+		for n := range had {
 			id := t.Partition(n)
 			if _, ok := e.store.Cursor(g, id); ok {
 				continue
@@ -149,6 +150,9 @@ func (e *engine) KeepLetters(ctx context.Context, topic string) error {
 			return nil
 		}
 		_, err := e.store.Append(ctx, &first)
+		if err == nil {
+			err = e.catchUp(ctx, g, t, had)
+		}
 		return translate(err)
 	})
 }
@@ -173,7 +177,7 @@ func (e *engine) Letters(ctx context.Context, topic string) iter.Seq2[*queue.Rec
 	return func(yield func(*queue.Record, error) bool) {
 		t, err := e.topic(topic)
 		var floors []queue.Position
-		for n := 0; err == nil && n < t.Partitions; n++ {
+		for n := 0; err == nil && n < t.partitions(); n++ {
 			var d dealt
 			d, err = e.dealtWith(t.Partition(n))
 			floors = append(floors, t.position(n, d.floor))
@@ -298,7 +302,7 @@ func (l *letters) learn(after map[storage.PartitionID]dealt) {
 func (l *letters) forget(t *topic) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for n := range t.Partitions {
+	for n := range t.partitions() {
 		delete(l.dealt, t.Partition(n))
 	}
 }

@@ -65,7 +65,7 @@ func (e *engine) Topic(_ context.Context, name string) (queue.TopicInfo, error) 
 	if sized {
 		info.Bytes = 0
 	}
-	for n := range t.Partitions {
+	for n := range t.partitions() {
 		id := t.Partition(n)
 		b, err := e.store.Bounds(id)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/leatmq/leat/storage/disk/disktest"
 )
 
-// TestOperatorsThroughCrashes makes groups, pauses, moves, expires and deletes them, publishes, consumes and purges; kills the queue or cuts its power at operations that change
+// TestOperatorsThroughCrashes makes groups, pauses, moves, expires and deletes them, publishes, consumes, purges, and gives topics more partitions; kills the queue or cuts its power at operations that change
 // the disk; and wants what is left to be as it was before what was being done, or as after it, in all that is told of a group at once. What had returned is there.
 func TestOperatorsThroughCrashes(t *testing.T) {
 	target := operations(t)
@@ -141,13 +141,20 @@ func (s *operator) told(im *operatedDisk) string {
 	return tellAll(s.t, b)
 }
 
-// tellAll writes all that is told of groups, but for times.
+// tellAll writes how many partitions topics have, and all that is told of groups, but for times.
 func tellAll(t *testing.T, b *queue.Broker) string {
 	all, err := b.Admin().Groups(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
+	for _, name := range []string{"t", "u"} {
+		c, err := b.Engine().(queue.EngineTopics).TopicConfig(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintf("%s has %d", name, c.Partitions))
+	}
 	for _, g := range all {
 		e := From(b).engine.existing(g.Name)
 		e.mu.Lock()
@@ -173,7 +180,14 @@ func (s *operator) step() string {
 			s.t.Fatal(err)
 		}
 	}
-	switch n := s.rng.IntN(20); {
+	switch n := s.rng.IntN(22); {
+	case n > 19:
+		topic := []string{"t", "u"}[s.rng.IntN(2)]
+		c, err := s.broker.Engine().(queue.EngineTopics).TopicConfig(ctx, topic)
+		must(err)
+		total := min(c.Partitions+1+s.rng.IntN(2), 7)
+		must(a.AddPartitions(ctx, topic, total))
+		return fmt.Sprintf("giving %s %d partitions", topic, total)
 	case n == 0:
 		must(s.broker.Close())
 		s.open()

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/leatmq/leat/storage"
 )
 
-// What a group has parked of a topic lies in a topic of its own, with the same partitions, stored as the topic is. It is made when something is to be parked for the first time,
+// What a group has parked of a topic lies in a topic of its own, with the same partitions, or fewer until it needs more, stored as the topic is. It is made when something is to be parked for the first time,
 // and goes with the group or the topic. What is done of it is removed.
 
 const parkNames = internalPrefix + "park." // the number of the group follows, and behind a dot the ID of the topic's first partition
@@ -43,6 +44,16 @@ func (e *engine) parkTopics() (ts []parkTopic) {
 	return ts
 }
 
+// topicOfFirst finds a topic by the ID of its first partition.
+func (e *engine) topicOfFirst(first storage.PartitionID) (storage.Topic, bool) {
+	ts := e.store.Topics()
+	i := slices.IndexFunc(ts, func(t storage.Topic) bool { return t.First == first })
+	if i < 0 {
+		return storage.Topic{}, false
+	}
+	return ts[i], true
+}
+
 // strategyToPark is how what is parked of t is stored.
 func (t *topic) strategyToPark() storage.Strategy {
 	s := t.manner.Load().strategy
@@ -53,9 +64,14 @@ func (t *topic) strategyToPark() storage.Strategy {
 // parkTopic finds or makes where g parks what it has of t.
 func (e *engine) parkTopic(ctx context.Context, g *group, t *topic) (storage.Topic, error) {
 	name, s := parkName(g.id, t.First), t.strategyToPark()
-	made, err := e.store.CreateTopic(ctx, storage.TopicSpec{Name: name, Partitions: t.Partitions, Strategy: s})
+	n := t.partitions()
+	made, err := e.store.CreateTopic(ctx, storage.TopicSpec{Name: name, Partitions: n, Strategy: s})
 	if errors.Is(err, storage.ErrExists) {
-		if there, ok := e.store.Topic(name); ok {
+		there, ok := e.store.Topic(name)
+		if ok && there.Partitions < n { // the topic was given more since
+			there, err = e.store.GrowTopic(ctx, name, n)
+		}
+		if ok && (err == nil || errors.Is(err, storage.ErrExists)) {
 			return there, nil
 		}
 	}
@@ -173,7 +189,8 @@ type parkedAt struct {
 // parkedBefore lists what a group that nobody joined in this process has parked.
 func (g *group) parkedBefore() (at []parkedAt) {
 	for _, park := range g.engine.parkTopics() {
-		if park.group != g.id {
+		of, ok := g.engine.topicOfFirst(park.first)
+		if park.group != g.id || !ok {
 			continue
 		}
 		for n := range park.Partitions {
@@ -181,7 +198,7 @@ func (g *group) parkedBefore() (at []parkedAt) {
 			if !ok {
 				c = storage.Cursor{Group: g.id, Partition: park.Partition(n)}
 			}
-			at = append(at, parkedAt{park.first + storage.PartitionID(n), c})
+			at = append(at, parkedAt{of.Partition(n), c})
 		}
 	}
 	return at

@@ -115,8 +115,8 @@ func (e *engine) admit(m *queue.Message, before *topic) (t *topic, err error) {
 	if size, most := m.Size(), t.manner.Load().config.MaxBytes; size > most && size-m.LibraryBytes() > most {
 		return nil, fmt.Errorf("%w: a message of %d bytes, topic %q allows %d", queue.ErrTooLarge, size, m.Topic, most)
 	}
-	if n, ok := m.Partition.N(); ok && (n < 0 || n >= t.Partitions) {
-		return nil, fmt.Errorf("%w: partition %d of topic %q, which has %d", queue.ErrNotFound, n, m.Topic, t.Partitions)
+	if n, ok := m.Partition.N(); ok && (n < 0 || n >= t.partitions()) {
+		return nil, fmt.Errorf("%w: partition %d of topic %q, which has %d", queue.ErrNotFound, n, m.Topic, t.partitions())
 	}
 	return t, nil
 }
@@ -178,13 +178,14 @@ func (t *topic) choose(m *queue.Message) int {
 
 // spread chooses the partition of a message that names none.
 func (t *topic) spread(key []byte, size int) int {
-	switch {
-	case t.Partitions == 1:
+	switch n := t.partitions(); {
+	case n == 1:
 		return 0
 	case key != nil:
-		return keyed(key, t.Partitions)
+		return keyed(key, n)
+	default:
+		return sticky(&t.turn, size, n)
 	}
-	return sticky(&t.turn, size, t.Partitions)
 }
 
 // batch returns the index of the batch of a partition.
@@ -273,7 +274,7 @@ func (c *published) add(t *topic, bytes int) {
 }
 
 func (t *topic) position(partition int, offset int64) queue.Position {
-	return queue.NewPosition(t.Name, partition, t.IncarnationOf(partition, offset), offset)
+	return queue.NewPosition(t.Name, partition, t.shape.Load().stored.IncarnationOf(partition, offset), offset)
 }
 
 // reached says what the topic's messages have when the store reached d.

@@ -42,6 +42,7 @@ type reader struct {
 	parts   map[storage.PartitionID]*readerPart
 	unread  []*readerPart // in turn
 	watcher *storage.Watcher
+	grown   <-chan struct{} // closed when the topic has more partitions; nil: they do not matter
 	news    []storage.PartitionID
 	unwatch []func()
 	records []storage.Record
@@ -70,13 +71,15 @@ func (e *engine) reader(r queue.Range) (*reader, error) {
 	if err := e.checkStart(r.From); err != nil {
 		return nil, err
 	}
+	rd := &reader{engine: e, topic: t, follow: r.Follow, watcher: storage.NewWatcher()}
 	numbers := r.Partitions
 	if numbers == nil {
-		for n := range t.Partitions {
+		s := t.shape.Load()
+		for n := range s.partitions {
 			numbers = append(numbers, n)
 		}
+		rd.grown = s.replaced
 	}
-	rd := &reader{engine: e, topic: t, follow: r.Follow, watcher: storage.NewWatcher()}
 	if r.Borrowed {
 		rd.buf = new([]byte)
 	}
@@ -92,8 +95,8 @@ func (e *engine) reader(r queue.Range) (*reader, error) {
 
 func (rd *reader) open(n int, from queue.Start) error {
 	e, t := rd.engine, rd.topic
-	if n < 0 || n >= t.Partitions {
-		return fmt.Errorf("%w: partition %d of topic %q, which has %d", queue.ErrNotFound, n, t.Name, t.Partitions)
+	if n < 0 || n >= t.partitions() {
+		return fmt.Errorf("%w: partition %d of topic %q, which has %d", queue.ErrNotFound, n, t.Name, t.partitions())
 	}
 	s, err := e.begin(t, n, from)
 	if err != nil {
@@ -194,6 +197,8 @@ func (rd *reader) fill(r *queue.Record, p *readerPart, from *storage.Record) {
 func (rd *reader) wait(ctx context.Context) error {
 	select {
 	case <-rd.watcher.C():
+	case <-rd.grown:
+		return rd.grow()
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-rd.engine.closed:
@@ -202,6 +207,21 @@ func (rd *reader) wait(ctx context.Context) error {
 	rd.news = rd.watcher.Take(rd.news[:0])
 	for _, id := range rd.news {
 		rd.list(rd.parts[id])
+	}
+	return nil
+}
+
+// grow has what the topic was given be read, too, from its beginning.
+func (rd *reader) grow() error {
+	s := rd.topic.shape.Load()
+	rd.grown = s.replaced
+	for n := range s.partitions {
+		if rd.parts[s.stored.Partition(n)] != nil {
+			continue
+		}
+		if err := rd.open(n, queue.Earliest()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

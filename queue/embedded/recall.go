@@ -15,7 +15,7 @@ import (
 // recall finds what the group had parked of p before. Nobody uses p yet.
 func (p *partition) recall(g *group) error {
 	t, ok := g.engine.store.Topic(parkName(g.id, p.topic.First))
-	if !ok {
+	if !ok || p.number >= t.Partitions { // the topic was given it since anything was parked
 		return nil
 	}
 	k, err := p.recalled(g, t.Partition(p.number))

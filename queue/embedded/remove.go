@@ -48,14 +48,17 @@ func (g *group) lose(t *topic) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	reads := false
-	for n := range t.Partitions {
+	for n := range t.partitions() {
 		if p := g.known[t.Partition(n)]; p != nil {
 			reads = reads || slices.Contains(g.active, p)
 			p.gone = true
 			delete(g.known, p.id)
 		}
 	}
-	of := func(id storage.PartitionID) bool { return id >= t.First && id < t.Partition(t.Partitions) }
+	of := func(id storage.PartitionID) bool {
+		_, ok := t.index(id)
+		return ok
+	}
 	g.dormant = slices.DeleteFunc(g.dormant, func(c storage.Cursor) bool { return of(c.Partition) })
 	g.dormantParked = slices.DeleteFunc(g.dormantParked, func(at parkedAt) bool { return of(at.partition) })
 	switch {
@@ -113,7 +116,7 @@ func (e *engine) Purge(ctx context.Context, topic string) (int64, error) {
 		return 0, err
 	}
 	var purged int64
-	for n := range t.Partitions {
+	for n := range t.partitions() {
 		gone, err := e.purge(ctx, t, t.Partition(n))
 		purged += gone
 		if err != nil {

@@ -86,7 +86,7 @@ func (s *seek) plan(to queue.Start) error {
 		if err != nil {
 			return err
 		}
-		for n := range t.Partitions {
+		for n := range t.partitions() {
 			if (kind == queue.StartFrom || kind == queue.StartAfter) && !slices.ContainsFunc(ps, func(p queue.Position) bool {
 				return p.Topic() == name && p.Partition() == n
 			}) {

@@ -70,11 +70,11 @@ func (e *engine) beginAt(t *topic, at queue.Position, behind bool) (frontier.Sta
 // has refuses a position of a partition that t does not have, of another topic that had its name, and of a message that is not in the copy that was
 // restored.
 func (t *topic) has(at queue.Position) error {
-	if n := at.Partition(); n < 0 || n >= t.Partitions {
-		return fmt.Errorf("%w: position %s, topic %q has %d partitions", queue.ErrNotFound, at, t.Name, t.Partitions)
+	if n := at.Partition(); n < 0 || n >= t.partitions() {
+		return fmt.Errorf("%w: position %s, topic %q has %d partitions", queue.ErrNotFound, at, t.Name, t.partitions())
 	}
-	if offset, _ := at.Offset(); at.Incarnation() != 0 && !t.Holds(at.Incarnation(), at.Partition(), offset) {
-		return fmt.Errorf("%w: position %s, topic %q is of incarnation %x now", queue.ErrNotFound, at, t.Name, t.Incarnation)
+	if offset, _ := at.Offset(); at.Incarnation() != 0 && !t.shape.Load().stored.Holds(at.Incarnation(), at.Partition(), offset) {
+		return fmt.Errorf("%w: position %s, topic %q is of incarnation %x now", queue.ErrNotFound, at, t.Name, t.shape.Load().incarnation)
 	}
 	return nil
 }

@@ -16,8 +16,16 @@ import (
 type account struct {
 	flow  *flow
 	group *group
-	debts []debt
+	debts []debt              // by partition; those behind the end are zero: the topic was given these, and everything there counts
 	lag   backpressure.Weight // the sum
+}
+
+// debt returns that of a partition. f.mu is held.
+func (a *account) debt(partition int) *debt {
+	if more := partition + 1 - len(a.debts); more > 0 {
+		a.debts = append(a.debts, make([]debt, more)...)
+	}
+	return &a.debts[partition]
 }
 
 // debt is a partition of an account.
@@ -32,7 +40,7 @@ func (f *flow) arrived(partition int32, offset, size int64) {
 	w := backpressure.Weight{Count: 1, Bytes: size}
 	f.seen = f.seen.Plus(w)
 	for _, a := range f.accounts {
-		if p := &a.debts[partition]; offset >= p.from {
+		if p := a.debt(int(partition)); offset >= p.from {
 			p.lag = p.lag.Plus(w)
 			a.lag = a.lag.Plus(w)
 		}
@@ -69,7 +77,7 @@ func (a *account) done(partition int, size int64) {
 	f := a.flow
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p, w := &a.debts[partition], backpressure.Weight{Count: 1, Bytes: size}
+	p, w := a.debt(partition), backpressure.Weight{Count: 1, Bytes: size}
 	p.lag, a.lag = p.lag.Minus(w), a.lag.Minus(w)
 	switch {
 	case !p.guessed:
@@ -87,7 +95,7 @@ func (a *account) read(p *partition) {
 	f := a.flow
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if d, open := &a.debts[p.number], p.open(); d.guessed && d.lag.Count == open.Count {
+	if d, open := a.debt(p.number), p.open(); d.guessed && d.lag.Count == open.Count {
 		a.set(d, open)
 		d.guessed = false
 		f.settle()
@@ -123,7 +131,7 @@ func (g *group) account(t *topic, read []backpressure.Weight) {
 	var a *account
 	switch counts := g.countsFor(t); {
 	case counts && i < 0:
-		a = &account{flow: f, group: g, debts: make([]debt, t.Partitions)}
+		a = &account{flow: f, group: g, debts: make([]debt, t.partitions())}
 		f.accounts = append(f.accounts, a)
 	case counts:
 		a = f.accounts[i]
@@ -131,13 +139,13 @@ func (g *group) account(t *topic, read []backpressure.Weight) {
 		f.accounts = slices.Delete(f.accounts, i, i+1)
 	}
 	if a != nil {
-		for n := range a.debts {
+		for n := range t.partitions() {
 			a.measure(n, read)
 		}
 	}
 	f.settle()
 	f.mu.Unlock()
-	for n := range t.Partitions {
+	for n := range t.partitions() {
 		if p := g.known[t.Partition(n)]; p != nil {
 			p.account = a
 		}
@@ -191,16 +199,16 @@ func (p *partition) open() backpressure.Weight {
 func (a *account) parked(partition int, more int64) {
 	a.flow.mu.Lock()
 	defer a.flow.mu.Unlock()
-	d := &a.debts[partition]
+	d := a.debt(partition)
 	a.set(d, d.lag.Plus(backpressure.Weight{Bytes: more}))
 	a.flow.settle()
 }
 
 // measure counts what the group has not done of a partition. Both locks are held.
 func (a *account) measure(n int, read []backpressure.Weight) {
-	p := &a.debts[n]
+	p := a.debt(n)
 	count, next, known := a.count(n)
-	if read != nil {
+	if n < len(read) {
 		known = read[n]
 	}
 	before := p.lag
@@ -262,7 +270,7 @@ func (f *flow) load(ctx context.Context) error {
 
 // sample reads some of the topic, for the mean size of its records.
 func (f *flow) sample() {
-	for n := range f.topic.Partitions {
+	for n := range f.topic.partitions() {
 		rs, _, err := f.engine.store.Read(nil, f.topic.Partition(n), 0, readBytes)
 		if err != nil || len(rs) == 0 {
 			continue
@@ -283,7 +291,7 @@ func (f *flow) read(g *group) []backpressure.Weight {
 		return nil
 	}
 	most := max(f.terms.Load().bound.Bytes, f.engine.flows.bound.Bytes)
-	found := make([]backpressure.Weight, f.topic.Partitions)
+	found := make([]backpressure.Weight, f.topic.partitions())
 	for n := range found {
 		id := f.topic.Partition(n)
 		g.mu.Lock()

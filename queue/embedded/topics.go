@@ -13,11 +13,13 @@ import (
 	"github.com/leatmq/leat/storage"
 )
 
-// topic is a topic that was looked for at least once. Of what storage.Topic says, what may be altered is in manner.
+// topic is a topic that was looked for at least once. Of what storage.Topic says, what may be altered is in manner, and which partitions there are in shape.
 type topic struct {
-	storage.Topic
+	Name     string
+	First    storage.PartitionID
 	volatile bool // its level is MemoryOnly, which cannot be altered
 	manner   atomic.Pointer[manner]
+	shape    atomic.Pointer[shape]
 
 	ids  atomic.Pointer[ids]  // nil: nobody has asked for them
 	gone atomic.Bool          // it was deleted
@@ -168,8 +170,9 @@ func (e *engine) lookup(name string) (*topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	t = &topic{Topic: stored, volatile: stored.Strategy.Level == storage.MemoryOnly}
+	t = &topic{Name: stored.Name, First: stored.First, volatile: stored.Strategy.Level == storage.MemoryOnly}
 	t.manner.Store(m)
+	t.shape.Store(newShape(&stored))
 	if !internal(name) && e.kind != readOnly {
 		f, err := e.newFlow(t, m.config.Limit)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // The ID of a message that is delayed is known to its topic while the message is not in its log. So it is in another log, that of IDs that wait: a topic of the engine's own beside the
 // topic, with one partition, made when it is first needed. Each record has an ID in its headers, and says under which timer its message waits, or that it was cancelled. It is stored
-// in one entry with that, so neither is there without the other. The table of the topic learns from it as from the topic's own partitions, of which it is the one behind the last.
+// in one entry with that, so neither is there without the other. The table of the topic learns from it as from the topic's own partitions, of which it is one that no topic has.
 
 const (
 	waitNames = internalPrefix + "waiting." // begins the names of the topics; the ID of the first partition of the other topic follows
@@ -32,14 +32,12 @@ const (
 	wasCancelled = 'c'
 )
 
-// waiting is the partition that entries of messages have that wait; their offsets are those of the log of IDs that wait.
-func (s *ids) waiting() int32 { return int32(s.topic.Partitions) }
-
-// ended is the partition that entries have in the index that end one of a message that waits, which has the same offset.
-func (s *ids) ended() int32 { return int32(s.topic.Partitions) + 1 }
-
-// noted is added to the partitions of entries in the index that come in place of one of a message that waits.
-func (s *ids) noted() int32 { return int32(s.topic.Partitions) + 2 }
+// The partitions of entries that are of none: numbers that no topic has, however many it is given.
+const (
+	partWaiting = queue.MaxPartitions     // of messages that wait; their offsets are those of the log of IDs that wait
+	partEnded   = queue.MaxPartitions + 1 // of entries in the index that end one of a message that waits, which has the same offset
+	partNoted   = queue.MaxPartitions + 2 // added to the partitions of entries in the index that come in place of one of a message that waits
+)
 
 // waitStrategy is how the log of IDs that wait is stored, and what waits of t is.
 func (t *topic) waitStrategy() storage.Strategy {
@@ -156,7 +154,7 @@ func (s *ids) readWaiting(ctx context.Context, from int64, c clock) (left []foun
 		}
 		id := ledger.Of(text)
 		born, _ := bornOf(r)
-		now := found{Entry: ledger.Entry{ID: id, Born: born, Offset: r.Offset, Partition: s.waiting()}, from: ofMessage}
+		now := found{Entry: ledger.Entry{ID: id, Born: born, Offset: r.Offset, Partition: partWaiting}, from: ofMessage}
 		var says byte
 		now.timer, says = timerOf(r)
 		before, again := last[id]

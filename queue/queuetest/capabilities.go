@@ -35,6 +35,7 @@ func features() []feature {
 		{queue.CanExpire, "`Group.ExpireAfter`"},
 		{queue.CanPause, "`Admin.Pause`"},
 		{queue.CanSeek, "`Admin.Seek`"},
+		{queue.CanAddPartitions, "`Admin.AddPartitions`"},
 		{queue.CanLimit, "`TopicConfig.Limit`, `Group.Uncounted`"},
 		{queue.CanStoreInMemory, "`TopicConfig.Durability`: `Memory`"},
 		{queue.CanRetain, "`Retention.Age`, `Bytes`, `Records`"},

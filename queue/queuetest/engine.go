@@ -100,6 +100,7 @@ func allCases() []testCase {
 		backlogCases(),
 		adminCases(),
 		pauseCases(),
+		growCases(),
 		seekCases(),
 		exclusiveCases(),
 		membershipCases(),

@@ -56,6 +56,8 @@ func (s *stage) askingFor(f queue.Feature) (ask []func(ctx context.Context) erro
 		return []func(ctx context.Context) error{func(ctx context.Context) error { return s.broker.Admin().Seek(ctx, "g", queue.Latest()) }}, true
 	case queue.CanPause:
 		return []func(ctx context.Context) error{func(ctx context.Context) error { return s.broker.Admin().Pause(ctx, "g") }}, true
+	case queue.CanAddPartitions:
+		return []func(ctx context.Context) error{func(ctx context.Context) error { return s.broker.Admin().AddPartitions(ctx, "t", 3) }}, true
 	case queue.CanCommit:
 		return consume(queue.Group{Order: s.someOrder(), Guarantee: queue.ExactlyOnce}), true
 	case queue.CanClaim:
