@@ -8,6 +8,7 @@ import (
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
+	"github.com/leatmq/leat/storage/internal/frame"
 	"github.com/leatmq/leat/storage/internal/vfs/memfs"
 	"github.com/leatmq/leat/storage/storagetest"
 )
@@ -152,6 +153,64 @@ func TestRebuildGrown(t *testing.T) {
 			g.wantSame("rebuilt", made, false)
 			must(t, made.Close(t.Context()))
 		})
+	}
+}
+
+// TestSalvageGrown ruins each of the frames that gave a topic partitions: a later one has what the earlier one had, records without a topic are counted, and no offset is used again.
+func TestSalvageGrown(t *testing.T) {
+	fs := memfs.New()
+	st, err := open(fs)
+	must(t, err)
+	g := newGrownStore(t, st)
+	g.append()
+	defer st.Close(t.Context())
+	const name = "journal/00"
+	content, err := fs.Contents(name)
+	must(t, err)
+	var grown []placed
+	for _, f := range framesOf(t, content) {
+		if f.Kind == frame.Alter {
+			grown = append(grown, f)
+		}
+	}
+	if len(grown) != 2 {
+		t.Fatalf("%d frames give the topic partitions, want 2", len(grown))
+	}
+	for i, want := range []struct{ partitions, strangers int }{{7, 1}, {3, 4}} {
+		im := fs.Clone(memfs.Everything, 1)
+		must(t, im.FlipBit(name, grown[i].from+64+3, 1))
+		if st, err := open(im); err == nil {
+			st.Close(t.Context())
+			t.Fatalf("frame %d: the open took it", i)
+		}
+		r, err := salvage(im)
+		must(t, err)
+		lost := 0
+		for _, n := range r.Strangers {
+			lost += int(n)
+		}
+		salvaged, err := open(im)
+		must(t, err)
+		topic, ok := salvaged.Topic("t")
+		if !ok || topic.Partitions != want.partitions || lost != want.strangers {
+			t.Fatalf("frame %d: the topic is %+v, %d records without one; want %+v", i, topic, lost, want)
+		}
+		topic, err = salvaged.GrowTopic(t.Context(), "t", 9)
+		must(t, err)
+		for n := range topic.Partitions {
+			id := topic.Partition(n)
+			was, err := g.Bounds(id)
+			if n >= 7 && err == nil || n >= want.partitions && r.Strangers[id] > 0 {
+				t.Errorf("frame %d: partition %d has the ID %d, which was in use", i, n, id)
+			}
+			e := &storage.Entry{Batches: []storage.Batch{{Partition: id, Records: []storage.Record{{}}}}}
+			_, err = salvaged.Append(t.Context(), e)
+			must(t, err)
+			if e.Batches[0].Records[0].Offset < was.Next {
+				t.Errorf("frame %d: partition %d: offset %d is given away again; the next was %d", i, n, e.Batches[0].Records[0].Offset, was.Next)
+			}
+		}
+		must(t, salvaged.Close(t.Context()))
 	}
 }
 
