@@ -146,7 +146,7 @@ const (
 	CanExclude          Feature = "one active member"      // Group.Exclusive
 	CanExpire           Feature = "expire groups"          // Group.ExpireAfter
 	CanDelay            Feature = "delay messages"         // Message.NotBefore, Cancel, Reschedule
-	CanExpireMessages   Feature = "expire messages"        // Message.Expires
+	CanExpireMessages   Feature = "expire messages"        // Message.Expires; with CanRetain what has expired is removed
 	CanDedup            Feature = "dedup by message ID"    // TopicConfig.Dedup
 	CanMark             Feature = "marks"                  // Tx.Mark, Delivery.Mark
 	CanLimit            Feature = "bound a backlog"        // TopicConfig.Limit, Group.Uncounted

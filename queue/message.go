@@ -36,8 +36,8 @@ type Message struct {
 	// not in the future: at once. At most [MaxAhead] from now. CanDelay. With an ID that its topic has had,
 	// be it of a message that waits, it is a duplicate, and NotBefore says nothing.
 	NotBefore time.Time
-	// Expires is when the message is of no use any more: no group gets it from then on, nor does one that had it before get it again; see Failure.BuryExpired. It may be read until
-	// retention removes it. Zero: never. At most MaxAhead from now, and after NotBefore. CanExpireMessages.
+	// Expires is when the message is of no use any more: no group gets it from then on, nor does one that had it before get it again; see Failure.BuryExpired. It is removed when all before it in its partition is, some time
+	// later, and may be read until then; see Retention. Zero: never. At most MaxAhead from now, and after NotBefore. CanExpireMessages.
 	Expires   time.Time
 	Partition Pin // zero: by key, or in turn without one
 }

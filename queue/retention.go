@@ -9,6 +9,9 @@ import (
 // The zero value keeps everything. Engines apply it in the background, every second or so, to whole pieces of a partition, so that
 // somewhat more may be there than the rules say, never less.
 //
+// Whatever the rules, what is past its Message.Expires goes as well, when nothing that is not lies before it: some ten seconds later, or when the topic is used after a restart. Nothing goes so that a group whose members bury what
+// expires has not passed, see Failure.BuryExpired, nor is it missed by others: it has expired for them. TopicStats.ExpiredRemoved counts it.
+//
 // A group that had not done what is removed goes on behind it, and is told how much it missed: see [Events] and [GroupStats].
 type Retention struct {
 	Age     time.Duration // since the message was stored, by the store's clock; 0: whatever their age

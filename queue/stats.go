@@ -30,6 +30,7 @@ type TopicStats struct {
 	PublishedBytes int64 // of their keys, values and headers
 	Delayed        int64 // messages that are not due yet. They are not among the others, nor in the backlog of any group
 	Expired        int64 // delayed messages, since open, that had expired when they became due
+	ExpiredRemoved int64 // messages, since open, that were removed since they were past their Expires, whether groups had passed them or not
 	Duplicates     int64 // publishes that stored nothing, since the message's ID was there, since open
 	IDs            int64 // that are remembered, in memory, for that; those that have not been asked for since the open do not count
 
@@ -55,7 +56,7 @@ type GroupStats struct {
 	Delivered int64  // hand-overs since open
 	Done      int64  // since open
 	Failed    int64  // attempts, since open
-	Expired   int64  // done without having been handed out, since their time was over, since open
+	Expired   int64  // done without having been handed out, or removed, since their time was over, since open
 	Missed    int64  // removed before they were done, or lost, since open
 	Idle      string // why nothing runs though something is ready; "" if that is not so
 }

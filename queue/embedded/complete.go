@@ -26,7 +26,9 @@ func (m *member) complete(ls []later) {
 		l := &ls[i]
 		if !l.reload {
 			decode(&l.handover.Message, l.headers)
-			l.expired = m.group.engine.hasExpired(l.handover.Expires)
+			if l.expired = m.group.engine.hasExpired(l.handover.Expires); !l.handover.Expires.IsZero() {
+				m.group.engine.sweeper.watch(l.partition.topic)
+			}
 			continue
 		}
 		there, err := m.group.engine.reload(&l.handover.Message, l.track, l.offset)

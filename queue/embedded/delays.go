@@ -178,9 +178,12 @@ func (d *delays) place(m *timers.Message) storage.PartitionID {
 	case err != nil:
 		return d.pinned(m)
 	}
-	if d.engine.hasExpired(expiryOf(m.Record.Headers)) {
-		m.Fate = expiredFate
-		return 0
+	if expires := expiryOf(m.Record.Headers); !expires.IsZero() {
+		if d.engine.hasExpired(expires) {
+			m.Fate = expiredFate
+			return 0
+		}
+		d.engine.sweeper.watch(t)
 	}
 	n := m.Pin
 	if n < 0 || n >= t.partitions() {

@@ -141,6 +141,7 @@ func (f *flow) wake(ctx context.Context, g *group) error {
 	names := slices.Clone(g.read())
 	want := queue.Group{
 		Name: g.name, Order: g.order, Guarantee: g.guarantee, Exclusive: g.exclusive, ExpireAfter: g.expireAfter, Uncounted: g.uncounted,
+		Failure: queue.Failure{BuryExpired: g.buries},
 	}
 	g.mu.Unlock()
 	if !asleep {

@@ -18,7 +18,7 @@ const headerRoom = 1 << 10
 // engine is a queue.Engine over a store.
 //
 // Locks, in the order in which they may be taken together: letters.turn, group.setup, flusher.turn, roster.mu, group.mu (several in the order of their ids, by
-// WaitIdle alone), then one of flow.mu, mu, letters.mu, committer.mu, flusher.mu, changes.mu and the store's own; and, apart from these, ids.turn, then one of ids.mu,
+// WaitIdle alone), then one of flow.mu, mu, letters.mu, committer.mu, flusher.mu, changes.mu, sweeper.mu and the store's own; and, apart from these, ids.turn, then one of ids.mu,
 // indexer.mu, mu and the store's own; flow.loading before group.setup; the store's own under flow.mu.
 type engine struct {
 	store     storage.Store
@@ -30,6 +30,7 @@ type engine struct {
 	flusher   flusher
 	committer committer
 	indexer   indexer
+	sweeper   sweeper
 	waits     sync.Mutex // guards who waits for whom among flights; nothing is locked under it
 	changes   changes
 	letters   letters
@@ -82,6 +83,7 @@ func newEngine(s storage.Store, k kind) *engine {
 		}
 	}
 	e.indexer.init(e)
+	e.sweeper.init(e)
 	e.delays.engine, e.delays.indexes = e, map[string]*timers.Index{}
 	return e
 }
@@ -92,6 +94,7 @@ func (e *engine) start() {
 	e.running.Go(e.committer.run)
 	if e.kind != readOnly {
 		e.running.Go(e.indexer.run)
+		e.running.Go(e.sweeper.run)
 	}
 }
 

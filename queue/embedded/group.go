@@ -57,6 +57,7 @@ type group struct {
 	parkAgain time.Duration // guarded by mu; nothing is parked before, since that failed; 0: it did not
 
 	uncounted   bool          // guarded by mu; as exclusive
+	buries      bool          // guarded by mu; a member has Failure.BuryExpired, or had one since there were none
 	exclusive   bool          // guarded by mu; as topics: of the members, or of the last that there were
 	expireAfter time.Duration // guarded by mu; the same
 	vacant      time.Duration // guarded by mu; since when, on the engine's clock, it has no members, if it has none
@@ -67,7 +68,7 @@ type group struct {
 	news    []storage.PartitionID // guarded by mu; for notice
 	leases  leases                // guarded by mu; what is in flight with a lease
 	timer   *time.Timer           // guarded by mu; rings when the next lane is due, or the next lease over
-	lapsed  int64                 // guarded by mu; messages that had expired when they were to be handed out
+	lapsed  int64                 // guarded by mu; messages that had expired when they were to be handed out, or were removed since they had
 	armed   time.Duration         // guarded by mu; when that is; 0: never
 }
 

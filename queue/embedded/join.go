@@ -157,12 +157,19 @@ func (g *group) prepare(ctx context.Context, want *queue.Group, topics []*topic,
 func (g *group) next(want *queue.Group, keep bool) *standing {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := g.standing()
-	if len(g.members) > 0 || g.kept == nil && !keep && want.ExpireAfter == 0 && !want.Uncounted {
+	s, buries := g.standing(), want.Failure.BuryExpired
+	if len(g.members) > 0 {
+		if !buries || g.kept != nil && g.kept.BuryExpired {
+			return nil
+		}
+		s.BuryExpired = true
+		return s
+	}
+	if g.kept == nil && !keep && want.ExpireAfter == 0 && !want.Uncounted && !buries {
 		return nil
 	}
 	s.Topics, s.Order, s.Guarantee, s.Exclusive, s.ExpireAfter, s.Unused = sortedTopics(want), want.Order, want.Guarantee, want.Exclusive, want.ExpireAfter, 0
-	s.Uncounted = want.Uncounted
+	s.Uncounted, s.BuryExpired = want.Uncounted, buries
 	if g.kept != nil && reflect.DeepEqual(s, g.kept) {
 		return nil
 	}
@@ -224,6 +231,7 @@ func (g *group) enlist(m *member, topics []*topic, made []*partition) (silent ma
 	g.ahead.Items = max(g.ahead.Items, m.Group.Batch.Messages)
 	g.ahead.Bytes = max(g.ahead.Bytes, m.Group.Batch.Bytes)
 	g.members = append(g.members, m)
+	g.buries = g.buries || m.Group.Failure.BuryExpired
 	g.rebalance()
 	return silent, nil
 }
@@ -283,6 +291,7 @@ func (g *group) choose(want *queue.Group, topics []*topic) error {
 	before := g.topics
 	defer func() { g.accountOf(append(sortedTopics(want), before...)...) }()
 	g.topics, g.order, g.guarantee, g.exclusive, g.uncounted = sortedTopics(want), want.Order, want.Guarantee, want.Exclusive, want.Uncounted
+	g.buries = want.Failure.BuryExpired
 	g.vacant = g.engine.now() // it was not unused up to now
 	g.expires(want.ExpireAfter)
 	g.ahead = lanes.Count{Items: aheadRecords, Bytes: aheadBytes}

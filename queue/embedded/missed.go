@@ -30,7 +30,9 @@ func (p *partition) skip(m *member, epoch int) (next int64, err error) {
 		p.recount()
 		p.sure = b.First
 		p.touch()
-		p.miss(m, from, b.First, n)
+		expired := g.engine.sweeper.took(p.id, b.First, n)
+		g.lapsed += expired
+		p.miss(m, from, b.First, n-expired)
 	}
 	return max(from, b.First), nil
 }
@@ -100,6 +102,9 @@ func (m *member) vanished(t *token, h *queue.Handover) {
 	n := int64(1)
 	if u != nil {
 		u.place()
+	} else if m.group.engine.sweeper.tookAt(p.id, offset) {
+		m.group.lapsed++
+		n = 0
 	} else if b, err := m.group.engine.store.Bounds(p.id); err == nil && offset >= b.First && p.topic.manner.Load().strategy.Cleanup.LatestByKey {
 		n = 0 // a newer one of its key is there
 	}

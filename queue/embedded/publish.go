@@ -100,6 +100,9 @@ func (e *engine) place(ctx context.Context, p *publish, ms []queue.Message) erro
 		}
 		t = next
 		at.topic = t
+		if !ms[i].Expires.IsZero() {
+			e.sweeper.watch(t)
+		}
 		p.placed = append(p.placed, at)
 	}
 	return nil

@@ -189,6 +189,9 @@ const slab = 64
 func (rd *reader) fill(r *queue.Record, p *readerPart, from *storage.Record) {
 	r.Topic, r.Key, r.Value, r.Timestamp = rd.topic.Name, from.Key, from.Value, from.Timestamp
 	decode(&r.Message, from.Headers)
+	if !r.Expires.IsZero() {
+		rd.engine.sweeper.watch(rd.topic)
+	}
 	r.Partition = queue.Pin{}
 	r.Position, r.Appended = rd.topic.position(p.number, from.Offset), from.Appended
 }

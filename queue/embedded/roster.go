@@ -30,6 +30,7 @@ type standing struct {
 	Unused      time.Duration   `json:"unused,omitempty"` // without members while the store was open, before the process that reads it
 	Paused      bool            `json:"paused,omitempty"`
 	Uncounted   bool            `json:"uncounted,omitempty"`
+	BuryExpired bool            `json:"buryExpired,omitempty"`
 }
 
 const standingVersion = 1
@@ -122,7 +123,7 @@ func (r *roster) spread(all map[storage.GroupID]*standing) {
 
 // take makes s the group's settings. It is called with g.mu held.
 func (g *group) take(s *standing) {
-	g.topics, g.order, g.guarantee, g.exclusive, g.uncounted = s.Topics, s.Order, s.Guarantee, s.Exclusive, s.Uncounted
+	g.topics, g.order, g.guarantee, g.exclusive, g.uncounted, g.buries = s.Topics, s.Order, s.Guarantee, s.Exclusive, s.Uncounted, s.BuryExpired
 	g.expires(s.ExpireAfter)
 }
 
@@ -190,7 +191,7 @@ func (g *group) standing() *standing {
 		s := *g.kept
 		return &s
 	}
-	return &standing{Topics: g.read(), Order: g.order, Guarantee: g.guarantee, Exclusive: g.exclusive, Uncounted: g.uncounted}
+	return &standing{Topics: g.read(), Order: g.order, Guarantee: g.guarantee, Exclusive: g.exclusive, Uncounted: g.uncounted, BuryExpired: g.buries}
 }
 
 // read returns the names of the topics of the group, as far as they are known. It is called with g.mu held.

@@ -27,7 +27,7 @@ func (e *engine) Stats() queue.Stats {
 		e.mu.RUnlock()
 		if used != nil {
 			ts.Published, ts.PublishedBytes = used.published.Load(), used.publishedBytes.Load()
-			ts.Expired = used.expired.Load()
+			ts.Expired, ts.ExpiredRemoved = used.expired.Load(), used.swept.Load()
 			if s := used.ids.Load(); s != nil {
 				ts.Duplicates, ts.IDs = s.figures()
 			}

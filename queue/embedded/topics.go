@@ -21,14 +21,16 @@ type topic struct {
 	manner   atomic.Pointer[manner]
 	shape    atomic.Pointer[shape]
 
-	ids  atomic.Pointer[ids]  // nil: nobody has asked for them
-	gone atomic.Bool          // it was deleted
-	flow atomic.Pointer[flow] // nil: nothing has bounded its backlog since the open
+	ids      atomic.Pointer[ids]  // nil: nobody has asked for them
+	gone     atomic.Bool          // it was deleted
+	expiring atomic.Bool          // sweeper looks at it
+	flow     atomic.Pointer[flow] // nil: nothing has bounded its backlog since the open
 
 	turn           atomic.Uint64 // see sticky
 	published      atomic.Int64  // records since open
 	publishedBytes atomic.Int64
 	expired        atomic.Int64 // the same, of delayed ones that went nowhere
+	swept          atomic.Int64 // the same, that were removed since they had expired
 }
 
 // manner is what may be altered of a topic.

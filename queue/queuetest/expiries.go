@@ -16,6 +16,8 @@ func expiryCases() []testCase {
 		{name: "ExpiredMessagesAreNotTriedAgain", needs: expire, run: expiredBetween, asks: asksBubble},
 		{name: "ExpiredMessagesAreBuried", needs: append(expire[:1:1], queue.CanCommit, queue.CanRead), run: expiredBuried},
 		{name: "ExpiredMessagesAreDone", needs: append(expire, queue.CanRemoveDone, queue.CanRead), run: expiredDone},
+		{name: "ExpiredMessagesAreRemoved", needs: append(expire[:1:1], queue.CanRead, queue.CanRetain), run: expiredRemoved, asks: asksBubble},
+		{name: "ExpiredMessagesToBeBuriedAreKept", needs: append(expire[:1:1], queue.CanRead, queue.CanRetain, queue.CanCommit), run: expiredKept, asks: asksBubble},
 		{name: "ExpiredWhileDelayed", needs: append(expire, queue.CanDelay, queue.CanRead), run: expiredDelayed},
 		{name: "ExpiryAcrossARestart", needs: expire, run: expiredRestart, asks: asksRestart},
 		{name: "ExpiryRefused", needs: expire, run: expiryRefused},
@@ -150,6 +152,73 @@ func expiredDone(s *stage) {
 		s.Errorf("%d messages delivered", n)
 	}
 	s.wantExpired("g", 20)
+}
+
+// expiredRemoved has messages expire that a group has not got: they are removed, up to the first that has not expired, and the group has not missed them.
+func expiredRemoved(s *stage) {
+	s.topic("t", 1)
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder()}
+	c := s.collect(g)
+	s.idle("g")
+	c.stop()
+	s.publish(
+		queue.Message{Topic: "t", Value: []byte("0000"), Expires: in(30_000)},
+		queue.Message{Topic: "t", Value: []byte("0001"), Expires: in(20_000), ID: "one"},
+		queue.Message{Topic: "t", Value: []byte("0002"), Expires: time.Now().Add(time.Hour)},
+		queue.Message{Topic: "t", Value: []byte("0003"), Expires: in(30_000)},
+		queue.Message{Topic: "t", Value: []byte("0004")},
+	)
+	time.Sleep(10 * time.Second)
+	if n := len(s.left("t")); n != 5 {
+		s.Errorf("%d messages are there before any has expired, want 5", n)
+	}
+	time.Sleep(time.Minute)
+	if got := s.left("t"); !slices.Equal(got, []string{"0002", "0003", "0004"}) {
+		s.Errorf("%q are there, want what is not behind 0002, which has not expired", got)
+	}
+	if t, g, ok := s.figures(); ok && (t.ExpiredRemoved != 2 || t.Records != 3 || g.Ready != 3) {
+		s.Errorf("%+v, %+v", t, g)
+	}
+	if s.can(queue.CanDedup) {
+		if r := s.publish(queue.Message{Topic: "t", Value: []byte("0005"), ID: "one"})[0]; !r.Duplicate {
+			s.Errorf("the ID of a message that was removed: %+v", r)
+		}
+	}
+	c = s.collect(g)
+	c.awaitCount(2)
+	s.idle("g")
+	c.stop()
+	s.wantGroup("at the end", queue.GroupStats{Delivered: 2, Done: 2, Expired: 3})
+	s.wantMissed("g", 0)
+	s.wantExpired("g", 1) // what was removed is counted, and not told of one by one
+	time.Sleep(2 * time.Hour)
+	if got := s.left("t"); !slices.Equal(got, []string{"0004"}) {
+		s.Errorf("%q are there at last, want what never expires", got)
+	}
+}
+
+// expiredKept has a group that wants what expires among its dead letters, and gets it when it comes back.
+func expiredKept(s *stage) {
+	s.topic("t", 1)
+	f := endless
+	f.BuryExpired = true
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: s.someOrder(), Failure: f}
+	c := s.collect(g)
+	s.idle("g")
+	c.stop()
+	s.publish(queue.Message{Topic: "t", Value: []byte("0000"), Expires: in(1000)}, queue.Message{Topic: "t", Value: []byte("0001"), Expires: in(1000)})
+	time.Sleep(5 * time.Minute)
+	if got := s.left("t"); len(got) != 2 {
+		s.Errorf("%q are there, and a group is to bury 2", got)
+	}
+	c = s.collect(g)
+	s.untilBuried(2)
+	s.idle("g")
+	s.wantMissed("g", 0)
+	time.Sleep(time.Minute)
+	if got := s.left("t"); len(got) != 0 {
+		s.Errorf("%q are there, which have expired and are buried", got)
+	}
 }
 
 func expiredDelayed(s *stage) {
