@@ -73,9 +73,15 @@ func (m *Message) checkTimes(f *faults) {
 		return
 	}
 	latest := time.Now().Add(MaxAhead)
-	f.check(!m.NotBefore.After(latest), "NotBefore", m.NotBefore, "at most 100 years from now")
-	f.check(!m.Expires.After(latest), "Expires", m.Expires, "at most 100 years from now")
-	f.check(m.Expires.IsZero() || m.Expires.After(m.NotBefore), "Expires", m.Expires, "after NotBefore: a message that expires before it is due is for nobody")
+	if m.NotBefore.After(latest) { // looked at first, so that a time that is right is no value of an interface
+		f.check(false, "NotBefore", m.NotBefore, "at most 100 years from now")
+	}
+	if m.Expires.After(latest) {
+		f.check(false, "Expires", m.Expires, "at most 100 years from now")
+	}
+	if !m.Expires.IsZero() && !m.Expires.After(m.NotBefore) {
+		f.check(false, "Expires", m.Expires, "after NotBefore: a message that expires before it is due is for nobody")
+	}
 }
 
 // Pin names the partition of a message. The zero Pin names none; make others with [PinTo].

@@ -297,7 +297,7 @@ func (cs *claims) name(ctx context.Context, p *publish, base int) (err error) {
 		if w.key, err = w.index.Choose(w.due); err != nil {
 			return translate(err)
 		}
-		w.ids = c.ids
+		w.ids, w.timerID = c.ids, timerID(w.class, w.key)
 	}
 	return nil
 }

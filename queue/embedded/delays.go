@@ -130,8 +130,9 @@ type wait struct {
 	due   int64  // in nanoseconds of Unix time
 
 	// Of one with an ID that its topic is to know: where else it is noted.
-	ids           *ids      // nil: of no other one
-	key           timers.ID // chosen before it is stored
+	ids           *ids          // nil: of no other one
+	key           timers.ID     // chosen before it is stored
+	timerID       queue.TimerID // of that
 	log           storage.PartitionID
 	batch, record int32
 }
@@ -147,7 +148,7 @@ func (p *publish) wait(at *place) *wait {
 // timer names the timer of the message, which is stored at that offset.
 func (w *wait) timer(offset int64) queue.TimerID {
 	if w.ids != nil {
-		return timerID(w.class, w.key)
+		return w.timerID
 	}
 	return timerID(w.class, w.index.ID(w.due, offset))
 }
@@ -268,7 +269,8 @@ func (d *delays) figures() (pending map[storage.PartitionID]int64, next time.Tim
 
 // timerID is the text of a timer: its class, a slash, and what the index calls it.
 func timerID(class string, id timers.ID) queue.TimerID {
-	return queue.TimerID(class + "/" + id.String())
+	var room [64 + timers.MaxID]byte
+	return queue.TimerID(id.Append(append(append(room[:0], class...), '/')))
 }
 
 // parseTimer takes a TimerID apart.

@@ -160,7 +160,7 @@ func (p *publish) fill(ms []queue.Message) {
 		at.record = p.add(at.batch, r)
 		if w != nil && w.ids != nil {
 			w.batch = p.batch(w.log)
-			w.record = p.add(w.batch, waitRecord(waitsAs, timerID(w.class, w.key), waitHeaders(r.Headers)))
+			w.record = p.add(w.batch, p.waitRecord(m.ID, now, w.timerID))
 		}
 	}
 }

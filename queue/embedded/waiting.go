@@ -85,6 +85,16 @@ func waitRecord(says byte, t queue.TimerID, headers storage.Headers) storage.Rec
 	return storage.Record{Value: append([]byte{says}, t...), Headers: headers}
 }
 
+// waitRecord is that of a message with an ID that is about to wait, and is published now. It is made of p's memory.
+func (p *publish) waitRecord(id string, now time.Time, t queue.TimerID) storage.Record {
+	from := len(p.headers)
+	p.headers = appendTime(p.headers, sinceHeader, now)
+	p.headers = storage.AppendHeader(p.headers, idHeader, []byte(id))
+	to := len(p.headers)
+	p.headers = append(append(p.headers, waitsAs), t...)
+	return storage.Record{Headers: p.headers[from:to:to], Value: p.headers[to:len(p.headers):len(p.headers)]}
+}
+
 // waitHeaders returns what of the headers of a delayed message tells of its ID.
 func waitHeaders(of storage.Headers) (kept storage.Headers) {
 	for key, value := range of.All() {

@@ -2,7 +2,6 @@ package timers
 
 import (
 	"cmp"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -41,11 +40,20 @@ func (id ID) Same(o ID) bool {
 }
 
 // String is what ParseID reads.
-func (id ID) String() string {
+func (id ID) String() string { return string(id.Append(make([]byte, 0, MaxID))) }
+
+// MaxID bounds the length of an ID's text.
+const MaxID = 19 + 1 + 19 + 1 + 10 + 1 + 16
+
+// Append appends the text.
+func (id ID) Append(dst []byte) []byte {
+	dst = append(strconv.AppendInt(dst, id.Due, 10), '-')
+	dst = append(strconv.AppendInt(dst, id.Seq, 10), '-')
+	dst = append(strconv.AppendUint(dst, uint64(id.Version), 10), '-')
 	if id.Nonce != 0 {
-		return fmt.Sprintf("%d-%d-%d-n%x", id.Due, id.Seq, id.Version, id.Nonce)
+		return strconv.AppendUint(append(dst, 'n'), uint64(id.Nonce), 16)
 	}
-	return fmt.Sprintf("%d-%d-%d-%x", id.Due, id.Seq, id.Version, id.Incarnation)
+	return strconv.AppendUint(dst, id.Incarnation, 16)
 }
 
 // ParseID reads what ID.String wrote, and nothing else: every ID has one text.
