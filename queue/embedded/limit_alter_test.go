@@ -283,6 +283,48 @@ func TestAlterLimitToBytes(t *testing.T) {
 	}
 }
 
+// A backlog that is high by the old bound and by the new is not told of again.
+func TestAlterLimitIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []queue.BacklogEvent
+		b := limited(t, Options{Broker: queue.Options{Events: queue.Events{Backlog: func(x queue.BacklogEvent) { told = append(told, x) }}}}, 1, queue.Limit{Messages: 100})
+		join(t, b, queue.Group{})
+		fill(t, b, 1, 90, 0)
+		synctest.Wait()
+		if err := mustTopicOf(t, b).flow.Load().agree(queue.Limit{Messages: 110}); err != nil { // what is counted anew behind it might be told in between
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(told) != 1 || !told[0].High {
+			t.Errorf("told %+v", told)
+		}
+	})
+}
+
+// What is parked, and in the windows of members, is weighed as it is when a topic is bounded by bytes that nothing bounded: nothing of it is estimated.
+func TestAlterLimitToBytesOfWhatIsInHand(t *testing.T) {
+	onDiskAndInMemory(t, queue.Limit{}, func(t *testing.T, b *queue.Broker, m *testMember) {
+		const large = 100_000
+		publishOne(t, b, queue.Message{Topic: "t", Key: []byte("k"), Value: make([]byte, large)})
+		fill(t, b, 1, 50, 0)
+		for range 51 {
+			if h := m.one(); len(h.Value) < large {
+				m.ack(h)
+			} else if err := m.settle(h, queue.SettleRetry, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		if s := groupStats(b, "g"); s.Parked != 1 {
+			t.Fatalf("%+v, want one parked", s)
+		}
+		alter(t, b, queue.Limit{Bytes: 10 << 20})
+		if s := b.Stats().Topics[0]; s.Backlog != 1 || s.BacklogBytes < large || s.BacklogBytes > large+1000 {
+			t.Errorf("%d messages of %d bytes, want one of %d", s.Backlog, s.BacklogBytes, large)
+		}
+	})
+}
+
 // TestAlterLimitThroughCrashes alters limits, and kills or cuts the power at operations that change the disk: the limit is the last that AlterTopic returned from, or that of the call that was cut off.
 func TestAlterLimitThroughCrashes(t *testing.T) {
 	target := sized(t, 60, 1_000, 20_000)
