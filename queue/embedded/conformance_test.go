@@ -9,6 +9,7 @@ import (
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/queue/embedded"
 	"github.com/leatmq/leat/queue/queuetest"
+	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/disk/disktest"
 )
@@ -16,6 +17,7 @@ import (
 func TestConformanceInMemory(t *testing.T) {
 	queuetest.TestEngine(t, queuetest.Harness{
 		Bubble: true,
+		Alter:  alterTopic,
 		Open: func(t testing.TB, o queue.Options) *queue.Broker {
 			b, err := embedded.InMemory(embedded.Options{Broker: o})
 			if err != nil {
@@ -37,7 +39,8 @@ func TestConformanceOnDisk(t *testing.T) {
 		return b
 	}
 	queuetest.TestEngine(t, queuetest.Harness{
-		Open: func(t testing.TB, o queue.Options) *queue.Broker { return open(t, t.TempDir(), o) },
+		Alter: alterTopic,
+		Open:  func(t testing.TB, o queue.Options) *queue.Broker { return open(t, t.TempDir(), o) },
 		Restart: func(t testing.TB, b *queue.Broker, o queue.Options) *queue.Broker {
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
@@ -50,6 +53,12 @@ func TestConformanceOnDisk(t *testing.T) {
 			return p.open(), p.crash
 		},
 	})
+}
+
+func alterTopic(t testing.TB, b *queue.Broker, topic string, c queue.TopicConfig) {
+	if err := embedded.From(b).AlterTopic(t.Context(), topic, c, storage.Strategy{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // perishable is a queue on a disk in memory, of which the power can be cut.

@@ -17,6 +17,8 @@ type Harness struct {
 	// Crash does what Open does for an engine whose process or machine can die, and returns how: crash ends it in the middle of whatever it does, and returns a broker over what is left, which can crash again. No crash
 	// is to leave goroutines or a running Consume behind; Crash itself sees to it that all is closed with t. nil: nothing crashes.
 	Crash func(t testing.TB, o queue.Options) (b *queue.Broker, crash func() *queue.Broker)
+	// Alter gives topic another c.Limit while it is in use; what else c says is as it was when the topic was made. nil: the engine's topics stay as they are.
+	Alter func(t testing.TB, b *queue.Broker, topic string, c queue.TopicConfig)
 	// Bubble says that the engine works inside a testing/synctest bubble. Cases then run in one each, and those that measure
 	// time, which take minutes elsewhere, run at all.
 	Bubble bool
@@ -56,6 +58,7 @@ const (
 	asksGroups                   // the engine is a queue.EngineGroups
 	asksLetters                  // the engine is a queue.EngineLetters
 	asksCrash                    // it can die
+	asksAlter                    // its topics can be altered
 )
 
 func runCase(t *testing.T, h Harness, c testCase) {
@@ -68,6 +71,9 @@ func runCase(t *testing.T, h Harness, c testCase) {
 		return
 	case c.asks&asksCrash != 0 && h.Crash == nil:
 		t.Log("not run: nothing crashes")
+		return
+	case c.asks&asksAlter != 0 && h.Alter == nil:
+		t.Log("not run: topics stay as they are")
 		return
 	}
 	s := newStage(t, h)
@@ -97,7 +103,7 @@ func allCases() []testCase {
 		boundCases(), panicCases(), stopCases(), closeCases(), resumeCases(), readCases(), idleCases(), statsCases(),
 		restartCases(), crashCases(), retentionCases(), volatileCases(), deleteCases(), historyCases(),
 		purgeCases(),
-		backlogCases(),
+		backlogCases(), alterCases(),
 		adminCases(),
 		pauseCases(),
 		growCases(),
