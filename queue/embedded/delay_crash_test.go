@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"sync"
@@ -21,23 +20,10 @@ import (
 // the power at operations that change the disk; and looks what comes of it: of what was acknowledged and not cancelled each message comes once and none early, of what was cancelled
 // none, and of what was in flight at most one.
 func TestDelaysThroughCrashes(t *testing.T) {
-	target := sized(t, 80, 2_000, 50_000)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	points, runs, messages, cancelled := 0, 0, 0, 0
-	for round := uint64(0); (points < target || (runs == 0 || cancelled == 0) && points < 20*target) && !t.Failed(); round++ {
-		s := &delayScript{rng: rand.New(rand.NewPCG(seed, round)), disk: disktest.New(), known: map[uint64]delayed{}}
-		synctest.Test(t, func(t *testing.T) { s.run(t) })
-		for i := range s.images {
-			im := &s.images[i]
-			synctest.Test(t, func(t *testing.T) {
-				im.check(t)
-				if t.Failed() {
-					t.Logf("seed %d, round %d, image %d, %s", seed, round, i, im.where)
-				}
-			})
-			points++
-		}
+	runs, messages, cancelled := 0, 0, 0
+	points := throughCrashes(t, sized(t, 80, 2_000, 50_000), func() bool { return runs > 0 && cancelled > 0 }, func(t *testing.T, rng *rand.Rand) []aftermath {
+		s := &delayScript{rng: rng, disk: disktest.New(), known: map[uint64]delayed{}}
+		s.run(t)
 		runs += s.runs
 		messages += len(s.known)
 		for _, m := range s.known {
@@ -45,11 +31,9 @@ func TestDelaysThroughCrashes(t *testing.T) {
 				cancelled++
 			}
 		}
-	}
+		return s.left
+	})
 	t.Logf("%d crash points, %d messages, %d of them cancelled, %d runs seen", points, messages, cancelled, runs)
-	if runs == 0 || cancelled == 0 {
-		t.Error("nothing was tested")
-	}
 }
 
 // delayed is what is known of a message.
@@ -67,7 +51,7 @@ type delayScript struct {
 	broker *queue.Broker
 	next   uint64
 	runs   int
-	images []delayImage
+	left   []aftermath
 
 	mu    sync.Mutex
 	known map[uint64]delayed // guarded by mu
@@ -75,10 +59,8 @@ type delayScript struct {
 
 // delayImage is a disk as a crash left it, and what was known at that moment.
 type delayImage struct {
-	disk  *disktest.Disk
+	crash
 	known map[uint64]delayed
-	at    time.Time
-	where string
 }
 
 func openDelays(t *testing.T, d *disktest.Disk) *queue.Broker {
@@ -101,26 +83,16 @@ func (s *delayScript) run(t *testing.T) {
 	if err := s.broker.EnsureTopic(context.Background(), "t", queue.TopicConfig{Partitions: 2}); err != nil {
 		t.Fatal(err)
 	}
-	dice := rand.New(rand.NewPCG(s.rng.Uint64(), 1))
-	s.disk.Hook(func(op disktest.Op) error {
+	stop := photograph(s.disk, s.rng, 8, 40, func() func(crash) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !op.Changes || dice.IntN(8) > 0 || len(s.images) >= 40 {
-			return nil
-		}
-		im := delayImage{known: maps.Clone(s.known), at: time.Now()}
-		if mode, seed := dice.IntN(disktest.Modes()+1), dice.Uint64(); mode == disktest.Modes() {
-			im.disk, im.where = s.disk.Killed(), "killed at "+op.Name
-		} else {
-			im.disk, im.where = s.disk.PowerLost(mode, seed), fmt.Sprintf("power lost in mode %d (seed %d) at %s", mode, seed, op.Name)
-		}
-		s.images = append(s.images, im)
-		return nil
+		known := maps.Clone(s.known)
+		return func(c crash) { s.left = append(s.left, aftermath{c.where, (&delayImage{c, known}).check}) }
 	})
 	for range 40 {
 		s.step(t)
 	}
-	s.disk.Hook(nil)
+	stop()
 	if err := s.broker.Close(); err != nil {
 		t.Error(err)
 	}

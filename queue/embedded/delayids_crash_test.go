@@ -20,28 +20,13 @@ import (
 // opened again; kills it or cuts the power at operations that change the disk; and publishes every ID again, at once and when all is due: what was acknowledged is a duplicate under
 // its timer or at its place, what was cancelled is free, and each ID is in the log once.
 func TestDelayedIDsThroughCrashes(t *testing.T) {
-	target := sized(t, 80, 2_000, 50_000)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
 	var sum fateCounts
-	points := 0
-	for round := uint64(0); (points < target || !sum.all() && points < 20*target) && !t.Failed(); round++ {
-		s := &fateScript{rng: rand.New(rand.NewPCG(seed, round)), disk: disktest.New(), fates: map[name]fate{}}
-		synctest.Test(t, func(t *testing.T) { s.run(t) })
-		for i := range s.images {
-			im := &s.images[i]
-			synctest.Test(t, func(t *testing.T) {
-				if im.check(t, &sum); t.Failed() {
-					t.Logf("seed %d, round %d, image %d, %s", seed, round, i, im.where)
-				}
-			})
-			points++
-		}
-	}
+	points := throughCrashes(t, sized(t, 80, 2_000, 50_000), sum.all, func(t *testing.T, rng *rand.Rand) []aftermath {
+		s := &fateScript{rng: rng, disk: disktest.New(), sum: &sum, fates: map[name]fate{}}
+		s.run(t)
+		return s.left
+	})
 	t.Logf("%d crash points, IDs published again: %+v", points, sum)
-	if !sum.all() {
-		t.Error("something never happened")
-	}
 }
 
 // fateCounts counts what was found of IDs after crashes.
@@ -91,7 +76,8 @@ type fateScript struct {
 	disk   *disktest.Disk
 	broker *queue.Broker
 	next   int
-	images []fateImage
+	left   []aftermath
+	sum    *fateCounts
 
 	mu    sync.Mutex
 	fates map[name]fate // guarded by mu
@@ -99,11 +85,8 @@ type fateScript struct {
 
 // fateImage is a disk as a crash left it, and what was known at that moment.
 type fateImage struct {
-	disk   *disktest.Disk
-	fates  map[name]fate
-	at     time.Time
-	killed bool // else the power was lost
-	where  string
+	crash
+	fates map[name]fate
 }
 
 var fateTopics = map[string]queue.TopicConfig{
@@ -113,26 +96,19 @@ var fateTopics = map[string]queue.TopicConfig{
 
 func (s *fateScript) run(t *testing.T) {
 	s.reopen(t)
-	dice := rand.New(rand.NewPCG(s.rng.Uint64(), 1))
-	s.disk.Hook(func(op disktest.Op) error {
+	stop := photograph(s.disk, s.rng, 8, 40, func() func(crash) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !op.Changes || dice.IntN(8) > 0 || len(s.images) >= 40 {
-			return nil
+		fates := maps.Clone(s.fates)
+		return func(c crash) {
+			im := &fateImage{c, fates}
+			s.left = append(s.left, aftermath{c.where, func(t *testing.T) { im.check(t, s.sum) }})
 		}
-		im := fateImage{fates: maps.Clone(s.fates), at: time.Now()}
-		if mode, seed := dice.IntN(disktest.Modes()+1), dice.Uint64(); mode == disktest.Modes() {
-			im.disk, im.killed, im.where = s.disk.Killed(), true, "killed at "+op.Name
-		} else {
-			im.disk, im.where = s.disk.PowerLost(mode, seed), fmt.Sprintf("power lost in mode %d (seed %d) at %s", mode, seed, op.Name)
-		}
-		s.images = append(s.images, im)
-		return nil
 	})
 	for range 50 {
 		s.step(t)
 	}
-	s.disk.Hook(nil)
+	stop()
 	if err := s.broker.Close(); err != nil {
 		t.Error(err)
 	}

@@ -45,9 +45,8 @@ func (w *works) begin(group string, value []byte) int {
 
 // guaranteeImage is a disk as a crash left it, and what had begun until then.
 type guaranteeImage struct {
-	disk  *disktest.Disk
+	crash
 	works *works
-	where string
 }
 
 var guaranteeGroups = map[string]queue.Guarantee{"least": queue.AtLeastOnce, "most": queue.AtMostOnce, "exactly": queue.ExactlyOnce}
@@ -80,23 +79,10 @@ func guaranteeRun(t *testing.T, rng *rand.Rand) ([]guaranteeImage, int) {
 	d := disktest.New()
 	w := &works{in: map[string]bool{}, begun: map[string]int{}}
 	b := openGuarantees(t, d)
-	var mu sync.Mutex
 	var images []guaranteeImage
-	dice := rand.New(rand.NewPCG(rng.Uint64(), 1))
-	d.Hook(func(op disktest.Op) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !op.Changes || dice.IntN(8) > 0 || len(images) >= 40 {
-			return nil
-		}
-		im := guaranteeImage{works: w.fork()} // before the image is made: what began meanwhile may be known to it or not
-		if mode, seed := dice.IntN(disktest.Modes()+1), dice.Uint64(); mode == disktest.Modes() {
-			im.disk, im.where = d.Killed(), fmt.Sprint("killed at ", op.Name)
-		} else {
-			im.disk, im.where = d.PowerLost(mode, seed), fmt.Sprintf("power lost in mode %d (seed %d) at %s", mode, seed, op.Name)
-		}
-		images = append(images, im)
-		return nil
+	end := photograph(d, rng, 8, 40, func() func(crash) {
+		known := w.fork()
+		return func(c crash) { images = append(images, guaranteeImage{c, known}) }
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := consumeGuarantees(ctx, b, w, uint32(rng.IntN(5)))
@@ -125,7 +111,7 @@ func guaranteeRun(t *testing.T, rng *rand.Rand) ([]guaranteeImage, int) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	d.Hook(nil)
+	end()
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}

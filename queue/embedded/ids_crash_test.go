@@ -49,12 +49,10 @@ func (w *idWitness) fork() *idWitness {
 	return &idWitness{acked: maps.Clone(w.acked), flying: slices.Clone(w.flying)}
 }
 
-// crashImage is a disk as a crash left it, and what was promised until then.
-type crashImage struct {
-	disk    *disktest.Disk
+// idImage is a disk as a crash left it, and what was promised until then.
+type idImage struct {
+	crash
 	witness *idWitness
-	killed  bool // else the power was lost
-	where   string
 }
 
 // TestIDsThroughCrashes publishes, and publishes again, while messages are done and removed, indexes written and queues opened again; kills it or cuts the power at operations
@@ -89,7 +87,7 @@ type idScript struct {
 	witness *idWitness
 	broker  *queue.Broker
 	next    int
-	images  []crashImage
+	images  []idImage
 	removed int
 }
 
@@ -101,28 +99,17 @@ var idTopics = map[string]queue.TopicConfig{
 
 func (s *idScript) run() {
 	s.reopen()
-	var mu sync.Mutex
-	rng := rand.New(rand.NewPCG(s.rng.Uint64(), 1))
-	s.disk.Hook(func(op disktest.Op) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !op.Changes || rng.IntN(6) > 0 || len(s.images) >= 60 {
-			return nil
+	stop := photograph(s.disk, s.rng, 6, 60, func() func(crash) {
+		w := s.witness.fork()
+		return func(c crash) {
+			w.merge(s.witness.fork()) // what was acknowledged while the image was made may be in it or not
+			s.images = append(s.images, idImage{c, w})
 		}
-		im := crashImage{witness: s.witness.fork()}
-		if mode, seed := rng.IntN(disktest.Modes()+1), rng.Uint64(); mode == disktest.Modes() {
-			im.disk, im.killed, im.where = s.disk.Killed(), true, fmt.Sprint("killed at ", op.Name)
-		} else {
-			im.disk, im.where = s.disk.PowerLost(mode, seed), fmt.Sprintf("power lost in mode %d (seed %d) at %s", mode, seed, op.Name)
-		}
-		im.witness.merge(s.witness.fork()) // what was acknowledged while the image was made may be in it or not
-		s.images = append(s.images, im)
-		return nil
 	})
 	for range 60 {
 		s.step()
 	}
-	s.disk.Hook(nil)
+	stop()
 	if err := s.broker.Close(); err != nil {
 		s.t.Error(err)
 	}
@@ -256,7 +243,7 @@ func (s *idScript) gone(p queue.Position) bool {
 }
 
 // check opens an image and publishes everything again.
-func (s *idScript) check(im *crashImage, depth int) {
+func (s *idScript) check(im *idImage, depth int) {
 	b, err := openOn(im.disk)
 	if err != nil {
 		s.t.Errorf("%s: %v", im.where, err)
@@ -286,7 +273,7 @@ func (s *idScript) check(im *crashImage, depth int) {
 	}
 	s.wantOnce(b, im.where)
 	if depth > 0 && s.rng.IntN(4) == 0 {
-		again := &crashImage{disk: im.disk.Killed(), witness: now, killed: true, where: im.where + "; then killed again"}
+		again := &idImage{crash{disk: im.disk.Killed(), killed: true, where: im.where + "; then killed again"}, now}
 		s.check(again, depth-1)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -345,24 +346,17 @@ func alterThroughCrashes(t *testing.T, rng *rand.Rand) int {
 	}
 	limit(t, b, "t", 1, queue.Limit{})
 	type image struct {
-		disk *disktest.Disk
-		may  []int64
+		crash
+		may []int64
 	}
 	var mu sync.Mutex
 	var images []image
 	may := []int64{0} // what Limit.Messages may be
-	d.Hook(func(op disktest.Op) error {
+	stop := photograph(d, rng, 2, math.MaxInt, func() func(crash) {
 		mu.Lock()
 		defer mu.Unlock()
-		if op.Changes && rng.IntN(2) == 0 {
-			mode := rng.IntN(disktest.Modes() + 1)
-			im := image{d.Killed(), slices.Clone(may)}
-			if mode < disktest.Modes() {
-				im.disk = d.PowerLost(mode, rng.Uint64())
-			}
-			images = append(images, im)
-		}
-		return nil
+		known := slices.Clone(may)
+		return func(c crash) { images = append(images, image{c, known}) }
 	})
 	for n := range int64(5) {
 		set := func(to ...int64) {
@@ -374,7 +368,7 @@ func alterThroughCrashes(t *testing.T, rng *rand.Rand) int {
 		alter(t, b, queue.Limit{Messages: (n + 1) % 4})
 		set((n + 1) % 4)
 	}
-	d.Hook(nil)
+	stop()
 	b.Close()
 	for _, im := range images {
 		b, err := openOn(im.disk)

@@ -68,16 +68,15 @@ type operator struct {
 	broker *queue.Broker
 
 	mu     sync.Mutex
-	states []string       // what was told before anything was done, and after each thing that was; guarded by mu
-	did    []string       // those things; guarded by mu
-	images []operatedDisk // guarded by mu
+	states []string // what was told before anything was done, and after each thing that was; guarded by mu
+	did    []string // those things; guarded by mu
+	images []operatedDisk
 }
 
 // operatedDisk is a disk as a crash left it, when so many things were done.
 type operatedDisk struct {
-	disk  *disktest.Disk
-	done  int
-	where string
+	crash
+	done int
 }
 
 func (s *operator) run() {
@@ -88,21 +87,11 @@ func (s *operator) run() {
 	ensure(s.t, s.broker, "single", 1)
 	fill(s.t, s.broker, 2, 5, 0)
 	s.states = append(s.states, tellAll(s.t, s.broker))
-	dice := rand.New(rand.NewPCG(s.rng.Uint64(), 1))
-	s.disk.Hook(func(op disktest.Op) error {
+	stop := photograph(s.disk, s.rng, 2, 80, func() func(crash) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !op.Changes || dice.IntN(2) > 0 || len(s.images) >= 80 {
-			return nil
-		}
-		im := operatedDisk{done: len(s.states) - 1}
-		if mode, seed := dice.IntN(disktest.Modes()+1), dice.Uint64(); mode == disktest.Modes() {
-			im.disk, im.where = s.disk.Killed(), fmt.Sprint("killed at ", op.Name)
-		} else {
-			im.disk, im.where = s.disk.PowerLost(mode, seed), fmt.Sprintf("power lost in mode %d (seed %d) at %s", mode, seed, op.Name)
-		}
-		s.images = append(s.images, im)
-		return nil
+		done := len(s.states) - 1
+		return func(c crash) { s.images = append(s.images, operatedDisk{c, done}) }
 	})
 	for range 40 {
 		what := s.step()
@@ -111,7 +100,7 @@ func (s *operator) run() {
 		s.states, s.did = append(s.states, now), append(s.did, what)
 		s.mu.Unlock()
 	}
-	s.disk.Hook(nil)
+	stop()
 	if err := s.broker.Close(); err != nil {
 		s.t.Error(err)
 	}

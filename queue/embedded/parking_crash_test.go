@@ -23,32 +23,15 @@ import (
 // It fails if what is parked is written without the cursor, if what is read of a key of which something is parked is not parked behind it, and if what is moved to the end of the parking is
 // not done where it was.
 func TestParkingThroughCrashes(t *testing.T) {
-	target := sized(t, 80, 1_500, 50_000)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	points, messages, parked, most := 0, 0, 0, int64(0)
-	for round := uint64(0); (points < target || (parked == 0) && points < 20*target) && !t.Failed(); round++ {
-		s := &parkScript{rng: rand.New(rand.NewPCG(seed, round)), disk: disktest.New(), w: newParkWitness()}
-		synctest.Test(t, func(t *testing.T) { s.run(t) })
-		for i := range s.images {
-			im := &s.images[i]
-			synctest.Test(t, func(t *testing.T) {
-				if im.finish(t) {
-					parked++
-				}
-				if t.Failed() {
-					t.Logf("seed %d, round %d, image %d, %s", seed, round, i, im.where)
-				}
-			})
-			points++
-		}
+	messages, parked, most := 0, 0, int64(0)
+	points := throughCrashes(t, sized(t, 80, 1_500, 50_000), func() bool { return parked > 0 }, func(t *testing.T, rng *rand.Rand) []aftermath {
+		s := &parkScript{rng: rng, disk: disktest.New(), w: newParkWitness(), parked: &parked}
+		s.run(t)
 		messages += len(s.w.acked)
 		most = max(most, s.most)
-	}
+		return s.left
+	})
 	t.Logf("%d crash points, %d of them with something parked, %d at most; %d messages", points, parked, most, messages)
-	if parked == 0 {
-		t.Error("nothing was tested")
-	}
 }
 
 // parkWitness knows what was promised of messages, which are numbered by key, and what was done.
@@ -82,14 +65,14 @@ type parkScript struct {
 
 	order     queue.Order // of the members that there are
 	exclusive bool        // the same
-	images    []parkImage
+	left      []aftermath
+	parked    *int // images in which something was
 }
 
 // parkImage is a disk as a crash left it, and what was known before that.
 type parkImage struct {
-	disk  *disktest.Disk
-	w     *parkWitness
-	where string
+	crash
+	w *parkWitness
 }
 
 func openParking(t *testing.T, d *disktest.Disk) *queue.Broker {
@@ -111,24 +94,17 @@ func openParking(t *testing.T, d *disktest.Disk) *queue.Broker {
 func (s *parkScript) run(t *testing.T) {
 	s.broker = openParking(t, s.disk)
 	ensure(t, s.broker, "t", 2)
-	var mu sync.Mutex
-	dice := rand.New(rand.NewPCG(s.rng.Uint64(), 1))
-	hook := func(op disktest.Op) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !op.Changes || dice.IntN(40) > 0 || len(s.images) >= 20 {
-			return nil
+	end := photograph(s.disk, s.rng, 40, 20, func() func(crash) {
+		w := s.w.fork()
+		return func(c crash) {
+			im := &parkImage{c, w}
+			s.left = append(s.left, aftermath{c.where, func(t *testing.T) {
+				if im.finish(t) {
+					*s.parked++
+				}
+			}})
 		}
-		im := parkImage{w: s.w.fork()} // before the image is made: what is done meanwhile may be known to it or not
-		if mode, seed := dice.IntN(disktest.Modes()+1), dice.Uint64(); mode == disktest.Modes() {
-			im.disk, im.where = s.disk.Killed(), fmt.Sprint("killed at ", op.Name)
-		} else {
-			im.disk, im.where = s.disk.PowerLost(mode, seed), fmt.Sprintf("power lost in mode %d (seed %d) at %s", mode, seed, op.Name)
-		}
-		s.images = append(s.images, im)
-		return nil
-	}
-	s.disk.Hook(hook)
+	})
 	for range 4 {
 		var stops []func()
 		s.order, s.exclusive = queue.ByKey, s.rng.IntN(4) == 0
@@ -156,7 +132,7 @@ func (s *parkScript) run(t *testing.T) {
 			s.broker = openParking(t, s.disk)
 		}
 	}
-	s.disk.Hook(nil)
+	end()
 	if err := s.broker.Close(); err != nil {
 		t.Error(err)
 	}
@@ -301,6 +277,7 @@ func (im *parkImage) finish(t *testing.T) (parked bool) {
 		t.Error(err)
 	}
 	stop()
+	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, key := range slices.Sorted(maps.Keys(w.safe)) {
