@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/queue"
-	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/disk/disktest"
 )
 
@@ -65,13 +64,7 @@ type delayImage struct {
 
 func openDelays(t *testing.T, d *disktest.Disk) *queue.Broker {
 	t.Helper()
-	s, err := d.Open(disk.Options{MemoryBytes: 8 << 20, Tuning: disk.Tuning{
-		SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, CheckpointEvery: -1, CleanEvery: -1, RewriteEvery: -1,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := open(s, onDisk, Options{references: 8})
+	b, err := openWith(d, Options{references: 8})
 	if err != nil {
 		t.Fatal(err)
 	}

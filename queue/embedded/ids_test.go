@@ -29,14 +29,17 @@ func ondisk(t testing.TB, d *disktest.Disk) *queue.Broker {
 	return b
 }
 
-func openOn(d *disktest.Disk) (*queue.Broker, error) {
+func openOn(d *disktest.Disk) (*queue.Broker, error) { return openWith(d, Options{}) }
+
+// openWith opens a queue whose store has little room of everything, so that it does in a test what others do in days, and cleans when it is told to.
+func openWith(d *disktest.Disk, o Options) (*queue.Broker, error) {
 	s, err := d.Open(disk.Options{MemoryBytes: 8 << 20, Tuning: disk.Tuning{
 		SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, CheckpointEvery: -1, CleanEvery: -1, RewriteEvery: -1,
 	}})
 	if err != nil {
 		return nil, err
 	}
-	return open(s, onDisk, Options{})
+	return open(s, onDisk, o)
 }
 
 // withIDs publishes messages of topic "t" with the IDs from up to to, and returns the receipts.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/queue"
-	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/disk/disktest"
 )
 
@@ -110,13 +109,7 @@ func (s *operator) run() {
 func (s *operator) open() { s.broker = openDisk(s.t, s.disk) }
 
 func openDisk(t *testing.T, d *disktest.Disk) *queue.Broker {
-	st, err := d.Open(disk.Options{MemoryBytes: 8 << 20, Tuning: disk.Tuning{
-		SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, CheckpointEvery: -1, CleanEvery: -1, RewriteEvery: -1,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := open(st, onDisk, Options{})
+	b, err := openOn(d)
 	if err != nil {
 		t.Fatal(err)
 	}

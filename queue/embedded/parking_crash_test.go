@@ -13,7 +13,6 @@ import (
 
 	"github.com/leatmq/leat/queue"
 	"github.com/leatmq/leat/retry"
-	"github.com/leatmq/leat/storage/disk"
 	"github.com/leatmq/leat/storage/disk/disktest"
 )
 
@@ -77,13 +76,7 @@ type parkImage struct {
 
 func openParking(t *testing.T, d *disktest.Disk) *queue.Broker {
 	t.Helper()
-	s, err := d.Open(disk.Options{MemoryBytes: 8 << 20, Tuning: disk.Tuning{
-		SlotBytes: 64 << 10, Slots: 2, JournalBytes: 256 << 10, SegmentBytes: 64 << 10, CheckpointEvery: -1, CleanEvery: -1, RewriteEvery: -1,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := open(s, onDisk, Options{})
+	b, err := openOn(d)
 	if err != nil {
 		t.Fatal(err)
 	}
