@@ -211,7 +211,7 @@ func expiredKept(s *stage) {
 	if got := s.left("t"); len(got) != 2 {
 		s.Errorf("%q are there, and a group is to bury 2", got)
 	}
-	c = s.collect(g)
+	s.collect(g)
 	s.untilBuried(2)
 	s.idle("g")
 	s.wantMissed("g", 0)
