@@ -15,7 +15,7 @@ import (
 
 // TestGrowCrash is TestCrash for stores whose topics are given partitions all the time.
 func TestGrowCrash(t *testing.T) {
-	target := int64(sized(t, 2_000, 15_000, 300_000))
+	target := int64(sized(t, 1_000, 5_000, 300_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 2, 3, len(crashes)), again: sized(t, 8, 4, 3)}
 	s.steps = func(st storage.Store, h *storagetest.History, seed uint64, n int) error {
 		w := storagetest.NewWorkload(h, st, seed)
