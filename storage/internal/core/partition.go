@@ -172,12 +172,12 @@ func (p *Partition) unwatch(w *storage.Watcher) {
 // fit maxBytes (one always does), and returns how many they are. They stay valid until Spilled. Of one goroutine at a time, which also evicts: so
 // nothing moves while they are copied.
 func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte, []frame.Header, error) {
-	frames := p.spillable(limit, maxBytes-len(dst))
+	frames, bytes := p.spillable(limit, maxBytes-len(dst))
 	if len(frames) == 0 {
 		return dst, nil, nil
 	}
 	hs := make([]frame.Header, 0, len(frames))
-	w := frameWindow{ahead: min(maxBytes, 2*sizeOf(frames))} // others' may lie between them
+	w := frameWindow{ahead: min(maxBytes, 2*bytes)} // others' may lie between them
 	for i := range frames {
 		f := &frames[i]
 		whole, err := f.read(&w, p.ID)
@@ -190,14 +190,6 @@ func (p *Partition) Spillable(dst []byte, limit frame.LSN, maxBytes int) ([]byte
 	return dst, hs, nil
 }
 
-// sizeOf returns the bytes of whole frames.
-func sizeOf(frames []tailFrame) (n int) {
-	for i := range frames {
-		n += frame.Size(int(frames[i].bodyLen))
-	}
-	return n
-}
-
 // read returns the whole frame, from memory or through w.
 func (f *tailFrame) read(w *frameWindow, p storage.PartitionID) ([]byte, error) {
 	if f.backed() {
@@ -206,11 +198,11 @@ func (f *tailFrame) read(w *frameWindow, p storage.PartitionID) ([]byte, error) 
 	return f.whole(), nil
 }
 
-// spillable returns the first frames that may be spilled, of no more than most bytes together if they are more than one.
-func (p *Partition) spillable(limit frame.LSN, most int) []tailFrame {
+// spillable returns the first frames that may be spilled, of no more than most bytes together if they are more than one, and how many bytes they are.
+func (p *Partition) spillable(limit frame.LSN, most int) (frames []tailFrame, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, bytes := p.spilled, 0
+	n := p.spilled
 	for ; n < p.tail.len(); n++ {
 		f := p.tail.at(n)
 		size := frame.Size(int(f.bodyLen))
@@ -219,7 +211,7 @@ func (p *Partition) spillable(limit frame.LSN, most int) []tailFrame {
 		}
 		bytes += size
 	}
-	return slices.Clone(p.tail.frames[p.tail.head+p.spilled : p.tail.head+n])
+	return slices.Clone(p.tail.frames[p.tail.head+p.spilled : p.tail.head+n]), bytes
 }
 
 // Pins tells whether the oldest frame that is not spilled is in b.
