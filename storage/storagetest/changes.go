@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 
@@ -189,10 +190,7 @@ func (c *check) first(p storage.PartitionID, b storage.Bounds) {
 
 // trimmedOff counts for each entry the records that were trimmed off a partition, and all of them together.
 func (c *check) trimmedOff(p storage.PartitionID, first int64) (total int64) {
-	for at, s := range c.h.seen {
-		if at.partition != p || at.offset >= first {
-			continue
-		}
+	for _, s := range c.h.seen.within(p, math.MinInt64, first) {
 		if a := c.h.entry(s.mark.entry); a != nil && !a.gone && !a.refused {
 			c.removed[s.mark.entry]++
 			total++

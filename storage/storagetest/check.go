@@ -254,12 +254,12 @@ func (c *check) prefix(p storage.PartitionID, v *view) {
 		there[v.records[i].Offset] = true
 	}
 	last := v.records[len(v.records)-1].Offset
-	for at, s := range c.h.seen {
-		if at.partition != p || at.offset < v.bounds.First || at.offset > last || there[at.offset] || contains(v.missing, at.offset) {
+	for _, s := range c.h.seen.within(p, v.bounds.First, last) {
+		if there[s.offset] || contains(v.missing, s.offset) {
 			continue
 		}
 		if a := c.h.entry(s.mark.entry); a != nil && !a.gone {
-			c.bad(&c.Disordered, "partition %d: offset %d is missing below %d", p, at.offset, last)
+			c.bad(&c.Disordered, "partition %d: offset %d is missing below %d", p, s.offset, last)
 		}
 	}
 }

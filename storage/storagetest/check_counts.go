@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/leatmq/leat/storage"
@@ -26,10 +27,8 @@ func (c *check) counts() {
 
 // given checks that no offset is given away twice.
 func (c *check) given(p storage.PartitionID, v *view) {
-	for at := range c.h.seen {
-		if at.partition == p && at.offset >= v.bounds.Next {
-			c.bad(&c.Reused, "partition %d: the next offset is %d, and %d was given away before", p, v.bounds.Next, at.offset)
-		}
+	for _, s := range c.h.seen.within(p, v.bounds.Next, math.MaxInt64) {
+		c.bad(&c.Reused, "partition %d: the next offset is %d, and %d was given away before", p, v.bounds.Next, s.offset)
 	}
 }
 

@@ -1,6 +1,8 @@
 package storagetest
 
 import (
+	"math"
+	"slices"
 	"sort"
 
 	"github.com/leatmq/leat/storage"
@@ -13,18 +15,17 @@ func (c *check) compacted(p storage.PartitionID, v *view) (missing []int64) {
 	for i := range v.records {
 		there[v.records[i].Offset] = true
 	}
-	for at, s := range c.h.seen {
-		if at.partition != p || at.offset < v.bounds.First || there[at.offset] {
+	for _, s := range c.h.seen.within(p, v.bounds.First, math.MaxInt64) {
+		if there[s.offset] {
 			continue
 		}
-		if a := c.h.entry(s.mark.entry); a == nil || a.gone || a.refused || v.lastOf(s.mark) <= at.offset || !c.h.compactsSince(p, a.begun) {
+		if a := c.h.entry(s.mark.entry); a == nil || a.gone || a.refused || v.lastOf(s.mark) <= s.offset || !c.h.compactsSince(p, a.begun) {
 			continue
 		}
 		c.removed[s.mark.entry]++
 		c.Compacted++
-		missing = append(missing, at.offset)
+		missing = append(missing, s.offset)
 	}
-	sort.Slice(missing, func(i, j int) bool { return missing[i] < missing[j] })
 	return missing
 }
 
@@ -82,10 +83,5 @@ func (h *History) superseded(at place, a *Attempt, m mark) bool {
 	if key == nil || !h.compactsSince(at.partition, a.begun) {
 		return false
 	}
-	for p, s := range h.seen {
-		if p.partition == at.partition && p.offset > at.offset && string(s.mark.key()) == string(key) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h.seen.within(at.partition, at.offset+1, math.MaxInt64), func(s sighting) bool { return string(s.mark.key()) == string(key) })
 }

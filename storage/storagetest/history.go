@@ -22,23 +22,11 @@ type History struct {
 	topics  []*topicAttempt
 	groups  []*groupAttempt
 	changes []*change
-	seen    map[place]sighting            // every offset that anybody was told of or has read, and the rest of its batch, for ever
+	seen    sightings                     // every offset that anybody was told of or has read, and the rest of its batch
 	unseen  map[storage.PartitionID]int64 // records that count in ordinals, and that were removed before anybody knew where they were
 	log     *json.Encoder                 // nil: none
 
 	volatile bool // of a store that promises no durability
-}
-
-// place is where a record is, or was.
-type place struct {
-	partition storage.PartitionID
-	offset    int64
-}
-
-// sighting is what was at a place.
-type sighting struct {
-	mark mark
-	seq  int
 }
 
 // Plan says what an entry is to hold.
@@ -88,7 +76,7 @@ type groupAttempt struct {
 
 // NewHistory returns an empty history, whose entries are numbered from 0.
 func NewHistory() *History {
-	return &History{seen: map[place]sighting{}, unseen: map[storage.PartitionID]int64{}}
+	return &History{seen: sightings{}, unseen: map[storage.PartitionID]int64{}}
 }
 
 // Continue returns a history that knows the topics and groups of s and no entries. They will be numbered from first: those before belong to
@@ -165,7 +153,7 @@ func (h *History) Image(take func()) (f *History, ok bool) {
 }
 
 func (h *History) fork(mark int) *History {
-	f := &History{seq: h.seq, base: h.base, seen: make(map[place]sighting, len(h.seen)), unseen: maps.Clone(h.unseen)}
+	f := &History{seq: h.seq, base: h.base, seen: h.seen.until(mark), unseen: maps.Clone(h.unseen)}
 	f.entries = make([]*Attempt, len(h.entries))
 	copies := make([]Attempt, len(h.entries))
 	for i, a := range h.entries {
@@ -186,11 +174,6 @@ func (h *History) fork(mark int) *History {
 		c := *g
 		c.acked = c.acked && c.ended <= mark
 		f.groups = append(f.groups, &c)
-	}
-	for p, s := range h.seen {
-		if s.seq <= mark {
-			f.seen[p] = s
-		}
 	}
 	return f
 }
@@ -304,13 +287,8 @@ func (h *History) end(o *outcome) error {
 
 // see notes what is at a place, and returns an error if it was something else before.
 func (h *History) see(at place, m mark) error {
-	was, ok := h.seen[at]
-	if !ok {
-		h.seen[at] = sighting{m, h.seq}
-		return nil
-	}
-	if was.mark != m {
-		return &ReusedError{at.partition, at.offset, was.mark.entry, m.entry}
+	if was, known := h.seen.note(at, m, h.seq); known && was != m {
+		return &ReusedError{at.partition, at.offset, was.entry, m.entry}
 	}
 	return nil
 }

@@ -35,12 +35,12 @@ func (h *History) Got(r Reading) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for p, s := range h.seen {
-		if p.partition != r.Partition || p.offset < max(r.From, r.First) || p.offset >= r.Next || given[p.offset] || s.seq > r.Mark {
+	for _, s := range h.seen.within(r.Partition, max(r.From, r.First), r.Next) {
+		if given[s.offset] || s.seq > r.Mark {
 			continue
 		}
-		if a := h.entry(s.mark.entry); a != nil && !a.gone && !h.superseded(p, a, s.mark) {
-			return fmt.Errorf("partition %d: a reader passed over offset %d, which was known, on its way from %d to %d", r.Partition, p.offset, r.From, r.Next)
+		if a := h.entry(s.mark.entry); a != nil && !a.gone && !h.superseded(place{r.Partition, s.offset}, a, s.mark) {
+			return fmt.Errorf("partition %d: a reader passed over offset %d, which was known, on its way from %d to %d", r.Partition, s.offset, r.From, r.Next)
 		}
 	}
 	return nil

@@ -1,6 +1,11 @@
 package storagetest
 
-import "github.com/leatmq/leat/storage"
+import (
+	"math"
+	"slices"
+
+	"github.com/leatmq/leat/storage"
+)
 
 // Who is killed leaves entries of which nobody knows whether they are stored, and the next owner may trim or compact their records before anyone looks. Such
 // records are missing rightly, but only where they may have lain: behind everything that was acknowledged before they were asked for, and in front of
@@ -8,10 +13,12 @@ import "github.com/leatmq/leat/storage"
 
 // place finds out which batches are known to be, or to have been, at a place.
 func (c *check) place() {
-	for _, s := range c.h.seen {
-		if a := c.h.entry(s.mark.entry); a != nil {
-			b, _ := a.batchOf(s.mark.index)
-			c.placed[placedBatch{a.Number, b}] = true
+	for p := range c.h.seen {
+		for _, s := range c.h.seen[p] {
+			if a := c.h.entry(s.mark.entry); a != nil {
+				b, _ := a.batchOf(s.mark.index)
+				c.placed[placedBatch{a.Number, b}] = true
+			}
 		}
 	}
 	for _, a := range c.h.entries { // those of earlier looks
@@ -85,16 +92,13 @@ func (a *Attempt) firstOf(batch int) (first uint32) {
 }
 
 // leastOffset returns the least offset that a record of a can have in p: behind all that was acknowledged before a was begun.
-func (c *check) leastOffset(a *Attempt, p storage.PartitionID) (least int64) {
-	for at, s := range c.h.seen {
-		if at.partition != p || at.offset < least {
-			continue
-		}
+func (c *check) leastOffset(a *Attempt, p storage.PartitionID) int64 {
+	for _, s := range slices.Backward(c.h.seen.within(p, 0, math.MaxInt64)) {
 		if e := c.h.entry(s.mark.entry); e != nil && e.ended > 0 && e.ended < a.begun {
-			least = at.offset + 1
+			return s.offset + 1
 		}
 	}
-	return least
+	return 0
 }
 
 // settleUnseen takes what is missing of an entry, which is known to have been there, for removed, if it may have been.

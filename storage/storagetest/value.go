@@ -33,17 +33,41 @@ func (m mark) value(size int) []byte {
 	return b
 }
 
-// fill writes bytes that differ from record to record and from place to place.
+// filler is the bytes that fill a value, eight at a time: they differ from record to record and from place to place.
+type filler uint64
+
+func (m mark) filler() filler {
+	return filler(m.entry<<20 ^ uint64(m.index) ^ 0x9e3779b97f4a7c15)
+}
+
+func (f *filler) next() (word [8]byte) {
+	x := *f
+	x ^= x << 13
+	x ^= x >> 7
+	x ^= x << 17
+	*f = x
+	binary.LittleEndian.PutUint64(word[:], uint64(x))
+	return word
+}
+
 func (m mark) fill(b []byte) {
-	x := m.entry<<20 ^ uint64(m.index) ^ 0x9e3779b97f4a7c15
-	for i := range b {
-		if i%8 == 0 {
-			x ^= x << 13
-			x ^= x >> 7
-			x ^= x << 17
-		}
-		b[i] = byte(x >> (8 * (i % 8)))
+	for f := m.filler(); len(b) > 0; {
+		word := f.next()
+		b = b[copy(b, word[:]):]
 	}
+}
+
+// fills tells whether all of b is as fill writes it.
+func (m mark) fills(b []byte) bool {
+	for f := m.filler(); len(b) > 0; {
+		word := f.next()
+		n := min(len(b), len(word))
+		if string(b[:n]) != string(word[:n]) {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
 }
 
 // markOf checks every byte of a record that was read.
@@ -53,9 +77,7 @@ func markOf(r *storage.Record) (mark, error) {
 		return mark{}, errForeign
 	}
 	m := mark{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])}
-	want := make([]byte, len(b)-valueHeader)
-	m.fill(want)
-	if string(want) != string(b[valueHeader:]) || string(r.Key) != string(m.key()) || string(r.Headers) != string(m.headers()) {
+	if !m.fills(b[valueHeader:]) || string(r.Key) != string(m.key()) || string(r.Headers) != string(m.headers()) {
 		return m, errForeign
 	}
 	return m, nil

@@ -194,6 +194,7 @@ func (s *Segment) shortened(h *handle) error {
 	}
 	l := lineAt(lines, &m, func(l *line) bool { return l.pos < size })
 	w := s.walk(h, &m, place{l.offset, l.pos})
+	defer w.end()
 	for err == nil && w.at.pos <= size {
 		l.offset, l.pos = w.at.offset, w.at.pos
 		_, err = w.next()

@@ -25,6 +25,7 @@ type Dir struct {
 	names   names
 	codecs  compress.Set
 	blocks  blocks
+	walks   sync.Pool // of *[]byte, for walkers
 
 	mu      sync.Mutex // taken before Segment.mu
 	idle    *sync.Cond // of mu; signalled when a use ended after Close began

@@ -104,6 +104,7 @@ func (s *Segment) load(h *handle) (lines []line, digest uint64, err error) {
 	m.Length = s.unindexed
 	s.mu.Unlock()
 	w := s.walk(h, &m, place{m.Base, blockSize})
+	defer w.end()
 	count, last := int64(0), int64(-indexStep)
 	for {
 		f, err := w.next()

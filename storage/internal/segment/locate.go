@@ -24,7 +24,9 @@ func (s *Segment) OffsetAt(t int64) (offset int64, ok bool, err error) {
 		return 0, false, err
 	}
 	l := lineAt(lines, &m, func(l *line) bool { return l.time < t })
-	for w := s.walk(h, &m, place{l.offset, l.pos}); ; {
+	w := s.walk(h, &m, place{l.offset, l.pos})
+	defer w.end()
+	for {
 		f, err := w.next()
 		switch {
 		case err == io.EOF:
@@ -64,7 +66,9 @@ func (s *Segment) Ordinal(offset int64) (int64, error) {
 	}
 	l := lineAt(lines, &m, func(l *line) bool { return l.offset <= offset })
 	ordinal := l.ordinal
-	for w := s.walk(h, &m, place{l.offset, l.pos}); ; {
+	w := s.walk(h, &m, place{l.offset, l.pos})
+	defer w.end()
+	for {
 		f, err := w.next()
 		switch {
 		case err == io.EOF, err != nil && w.was.offset >= offset: // what is damaged has no offsets below

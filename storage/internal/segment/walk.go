@@ -21,6 +21,7 @@ type walker struct {
 	at      place
 	was     place // of the last frame, or of the damage that was there
 	window  window
+	buf     *[]byte // what the window reads into: walkWindow bytes, and empty
 }
 
 // walked is a frame that a walker came to.
@@ -30,10 +31,18 @@ type walked struct {
 	sum uint32 // of the header
 }
 
-// walk returns a walker that starts at a place where a frame starts.
+// walk returns a walker that starts at a place where a frame starts. Who is done with it calls end.
 func (s *Segment) walk(h *handle, m *Meta, at place) *walker {
-	return &walker{segment: s, handle: h, meta: m, at: at, window: window{file: h.file, end: m.Length, size: walkWindow}}
+	buf, _ := s.dir.walks.Get().(*[]byte)
+	if buf == nil {
+		b := make([]byte, 0, walkWindow)
+		buf = &b
+	}
+	return &walker{segment: s, handle: h, meta: m, at: at, buf: buf, window: window{file: h.file, end: m.Length, size: walkWindow, buf: *buf}}
 }
+
+// end gives back the memory that the walker read into: what next returned is no part of it.
+func (w *walker) end() { w.segment.dir.walks.Put(w.buf) }
 
 // next returns the next frame, pads too, and io.EOF at the end of the segment. Behind damage, which is an error, it goes on with the call after it.
 func (w *walker) next() (f walked, err error) {
