@@ -71,7 +71,7 @@ func (g *group) spent() bool {
 		}
 	}
 	due, waits := g.set.NextDue()
-	return len(g.active) > 0 && g.out == 0 && g.committing == 0 && (!waits || due == held) && len(g.parked) == 0 && g.toPark.items == 0 && g.unparking == 0
+	return len(g.active) > 0 && g.out == 0 && g.committing == 0 && (!waits || due == held) && len(g.parked) == 0 && g.toPark.items == g.stuck() && g.unparking == 0
 }
 
 // hold keeps a message in its lane that could not be read again, until the damage is mended or given up. It is void for its member, and so are those of hs, which were taken with it, that are behind it.
@@ -115,5 +115,11 @@ func (p *partition) heal() {
 			u.held = false
 			u.place()
 		}
+		for u := range k.all {
+			if u.resting() {
+				u.move()
+			}
+		}
+		k.troubles.damage = nil
 	}
 }

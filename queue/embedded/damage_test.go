@@ -21,6 +21,8 @@ type rotten struct {
 	*mem.Store
 	mu    sync.Mutex
 	holes map[storage.PartitionID]hole // guarded by mu
+	given bool                         // guarded by mu; an operator gave them up
+	err   error                        // guarded by mu; why they cannot be read, if it is not damage
 }
 
 // hole is the offsets from one on and below another.
@@ -37,15 +39,41 @@ func (s *rotten) rot(p storage.PartitionID, from, below int64) {
 	s.holes[p] = hole{from, below}
 }
 
+// fails has reads of what is ruined fail for another reason.
+func (s *rotten) fails(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// clear has all be well again, and tells nobody.
+func (s *rotten) clear() (ds []*storage.DamageError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, hole := range s.holes {
+		ds = append(ds, hole.damage(p))
+	}
+	clear(s.holes)
+	return ds
+}
+
 // mend has all be well again, and tells the engine.
 func (s *rotten) mend(t *testing.T, b *queue.Broker) {
+	t.Helper()
+	if err := From(b).engine.unbreak(t.Context(), s.clear()...); err != nil {
+		t.Error(err)
+	}
+}
+
+// skip gives up what is ruined, and tells the engine.
+func (s *rotten) skip(t *testing.T, b *queue.Broker) {
 	t.Helper()
 	s.mu.Lock()
 	var ds []*storage.DamageError
 	for p, hole := range s.holes {
 		ds = append(ds, hole.damage(p))
 	}
-	clear(s.holes)
+	s.given = true
 	s.mu.Unlock()
 	if err := From(b).engine.unbreak(t.Context(), ds...); err != nil {
 		t.Error(err)
@@ -55,12 +83,19 @@ func (s *rotten) mend(t *testing.T, b *queue.Broker) {
 func (s *rotten) Read(dst []storage.Record, p storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
 	s.mu.Lock()
 	rot, ok := s.holes[p]
+	given, failure := s.given, s.err
 	s.mu.Unlock()
+	if ok && from >= rot[0] && from < rot[1] {
+		switch {
+		case failure != nil:
+			return dst, from, failure
+		case !given:
+			return dst, from, rot.damage(p)
+		}
+		from = rot[1]
+	}
 	if !ok || from >= rot[1] {
 		return s.Store.Read(dst, p, from, maxBytes)
-	}
-	if from >= rot[0] {
-		return dst, from, rot.damage(p)
 	}
 	rs, next, err := s.Store.Read(dst, p, from, maxBytes)
 	if n := slices.IndexFunc(rs, func(r storage.Record) bool { return r.Offset >= rot[0] }); n >= 0 {

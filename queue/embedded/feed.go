@@ -37,6 +37,17 @@ func (f *feed) wake(mine int) {
 	}
 }
 
+// handOn wakes who can go on with p, of which the caller has read something.
+func (f *feed) handOn(p *partition) {
+	switch p.feed {
+	case nil:
+	case f:
+		f.wake(1)
+	default: // it moved meanwhile
+		p.feed.wake(0)
+	}
+}
+
 // wakeAll calls all idle receivers.
 func (f *feed) wakeAll() { f.idle.wakeAll() }
 

@@ -10,13 +10,7 @@ import (
 func (f *feed) fetch(m *member) {
 	p := f.nextUnread()
 	p.refill(m)
-	switch p.feed {
-	case nil:
-	case f:
-		f.wake(1)
-	default: // it moved meanwhile
-		p.feed.wake(0)
-	}
+	f.handOn(p)
 }
 
 // refill reads on in p, for m, which is told what is missing, or for nobody, if m is nil. Then an error is returned and changes nothing.

@@ -85,7 +85,7 @@ func (m *member) receive(ctx context.Context, r *receiver, dst []queue.Handover,
 		case m.full():
 			g.callAnother(f)
 			m.wait(ctx, r, &m.blocked, nil)
-		case first && len(f.parked) > 0 && g.mayRead(): // so that what is due does not wait for all that is ready
+		case first && f.mayUnpark(g): // so that what is due does not wait for all that is ready
 			f.unpark(m)
 		case m.enough(r, len(dst), limits):
 			n := m.take(r, dst, limits)
@@ -94,7 +94,7 @@ func (m *member) receive(ctx context.Context, r *receiver, dst []queue.Handover,
 			if n > 0 {
 				return n, nil
 			}
-		case len(f.parked) > 0 && g.mayRead():
+		case f.mayUnpark(g):
 			f.unpark(m)
 		case len(f.unread) > 0 && g.mayRead():
 			f.fetch(m)

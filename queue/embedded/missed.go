@@ -102,11 +102,8 @@ func (m *member) vanished(t *token, h *queue.Handover) {
 	n := int64(1)
 	if u != nil {
 		u.place()
-	} else if m.group.engine.sweeper.tookAt(p.id, offset) {
-		m.group.lapsed++
-		n = 0
-	} else if b, err := m.group.engine.store.Bounds(p.id); err == nil && offset >= b.First && p.topic.manner.Load().strategy.Cleanup.LatestByKey {
-		n = 0 // a newer one of its key is there
+	} else {
+		n = p.goneAt(offset)
 	}
 	m.group.arm()
 	p.offer()

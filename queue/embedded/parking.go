@@ -30,17 +30,18 @@ const (
 type parking struct {
 	track // its id is 0 until the topic is made
 
-	units   map[uint64]*unit   // by lane: those behind which others are parked, too
-	all     map[*unit]struct{} // these, and those that are on their own
-	asleep  []ref              // while there are no members, and no units
-	ready   []*unit            // due, to be read
-	moving  []*unit            // with followers to be written
-	held    []*unit            // what is next of them cannot be read
-	unknown error              // why it is not known what is there: p.broken; nil: it is
-	given   int64              // that an operator gave up, and nobody was told of
-	tidyAt  int                // how many are done above the floor when it is looked at next whether it may be moved
-	listed  bool               // in feed.parked
-	waits   int                // units that wait for a time
+	units    map[uint64]*unit   // by lane: those behind which others are parked, too
+	all      map[*unit]struct{} // these, and those that are on their own
+	asleep   []ref              // while there are no members, and no units
+	ready    []*unit            // due, to be read
+	moving   []*unit            // with followers to be written
+	held     []*unit            // what is next of them cannot be read
+	unknown  error              // why it is not known what is there: p.broken; nil: it is
+	given    int64              // that an operator gave up, and nobody was told of
+	troubles troubles           // what members are to be told
+	tidyAt   int                // how many are done above the floor when it is looked at next whether it may be moved
+	listed   bool               // in feed.parked
+	waits    int                // units that wait for a time
 }
 
 // ref is a message that is parked.
@@ -406,7 +407,8 @@ func (k *parking) rewind() {
 	}
 	clear(k.all)
 	clear(k.units)
-	k.ready, k.moving, k.held = nil, nil, nil
+	g.counts.missed += k.troubles.missed
+	k.ready, k.moving, k.held, k.troubles = nil, nil, nil, troubles{}
 }
 
 // tally counts messages that are in memory, and in no lane.

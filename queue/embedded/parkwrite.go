@@ -34,7 +34,8 @@ type move struct {
 	unit   *unit
 	item   *lanes.Item[message]
 	record storage.Record
-	gone   bool // it is not there any more
+	gone   bool  // it is not there any more
+	damage error // it cannot be read
 }
 
 // park has the messages of g that are to be parked written. It may be called with g.mu held.
@@ -143,8 +144,8 @@ func (w *parkWrite) store(ctx context.Context) error {
 	if err := w.topics(ctx); err != nil {
 		return err
 	}
-	if w.reread(); len(w.moves) == 0 {
-		return nil
+	if err := w.reread(); err != nil || len(w.moves) == 0 {
+		return err
 	}
 	w.fill()
 	w.cursors()
@@ -172,43 +173,6 @@ func (w *parkWrite) topics(ctx context.Context) error {
 		g.mu.Unlock()
 	}
 	return nil
-}
-
-// reread reads again what handlers had in hand. A unit of which something cannot be read, and nothing is parked, goes back to its lane, where others see to it.
-func (w *parkWrite) reread() {
-	g := w.group
-	var back []*unit
-	var read nearby
-	for i := range w.moves {
-		m := &w.moves[i]
-		msg := &m.item.Value
-		if m.record = msg.record; !msg.reload {
-			continue
-		}
-		if r, err := read.at(g.engine.store, msg.track.id, msg.offset); err == nil && r != nil {
-			m.record = *r
-			continue
-		}
-		if m.gone = true; len(m.unit.refs) == 0 {
-			back = append(back, m.unit)
-		}
-	}
-	if back == nil {
-		return
-	}
-	w.moves = slices.DeleteFunc(w.moves, func(m move) bool { return slices.Contains(back, m.unit) })
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, u := range back {
-		if u.writing = 0; u.moving {
-			u.moving = false
-			u.parking.moving = slices.DeleteFunc(u.parking.moving, func(o *unit) bool { return o == u })
-		}
-		g.parked.remove(u)
-		if u.followers != nil {
-			u.giveBack()
-		}
-	}
 }
 
 // fill makes the batches.
@@ -309,8 +273,10 @@ func (w *parkWrite) parked() {
 		msg.track.touch()
 		g.toPark.drop(m.item.Size)
 		if m.gone {
+			if k.of.goneAt(msg.offset) > 0 {
+				k.troubles.miss(msg.offset)
+			}
 			msg.finished()
-			g.counts.missed++
 			g.set.Free(m.item)
 			continue
 		}

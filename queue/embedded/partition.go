@@ -106,7 +106,7 @@ func (p *partition) detach() {
 
 // offer has p read by its feed, if there is something to read and room for it. It is to be called when any of that may have changed.
 func (p *partition) offer() {
-	if k := p.park; k != nil && len(k.ready) > 0 && !k.listed && p.feed != nil {
+	if k := p.park; k != nil && (len(k.ready) > 0 || k.troubles.any()) && !k.listed && p.feed != nil {
 		k.listed = true
 		p.feed.parked = append(p.feed.parked, p)
 	}

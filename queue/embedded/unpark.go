@@ -10,13 +10,40 @@ import (
 	"github.com/leatmq/leat/storage"
 )
 
-// unpark reads what is due of the parking that is next, for m. It is called with g.mu held and returns with it held; meanwhile it is not.
-func (f *feed) unpark(m *member) {
+// mayUnpark tells whether there is something for unpark. What members are to be told is told them however much the group holds.
+func (f *feed) mayUnpark(g *group) bool {
+	return len(f.parked) > 0 && (g.mayRead() || f.troubled() >= 0)
+}
+
+// troubled is where the first of parked is that members are to be told of; below 0 if there is none.
+func (f *feed) troubled() int {
+	return slices.IndexFunc(f.parked, func(p *partition) bool { return p.park.troubles.any() })
+}
+
+// nextParked takes the parking that is next out of the list: one that members are to be told of if g may read no more.
+func (f *feed) nextParked(g *group) *parking {
+	if !g.mayRead() {
+		at := max(0, f.troubled())
+		f.parked[0], f.parked[at] = f.parked[at], f.parked[0]
+	}
 	p := f.parked[0]
 	f.parked[0] = nil
 	f.parked = f.parked[1:]
-	k, g := p.park, m.group
-	k.listed = false
+	p.park.listed = false
+	return p.park
+}
+
+// unpark reads what is due of the parking that is next, for m, or tells m what was found wrong there. It is called with g.mu held and returns with it held; meanwhile it is not.
+func (f *feed) unpark(m *member) {
+	k, g := f.nextParked(m.group), m.group
+	p := k.of
+	if t := k.troubles; t.any() {
+		k.troubles = troubles{}
+		p.tell(m, t)
+		p.offer()
+		f.handOn(p)
+		return
+	}
 	reads := k.due()
 	p.offer()
 	if len(reads) == 0 {
@@ -51,13 +78,7 @@ func (f *feed) unpark(m *member) {
 	}
 	g.stopIfSpent()
 	g.arm()
-	switch p.feed {
-	case nil:
-	case f:
-		f.wake(1)
-	default: // it moved meanwhile
-		p.feed.wake(0)
-	}
+	f.handOn(p)
 }
 
 // parkedRead is what is read of one unit.
