@@ -5,7 +5,7 @@ import "time"
 // Record is one message of a partition.
 //
 // In a [Batch] the store reads Key, Value, Headers and Timestamp, and copies what it keeps. In what [Store.Read] returns, the slices share
-// one buffer that belongs to the caller and is never reused by the store.
+// buffers, mostly one, that belong to the caller and are never reused by the store.
 type Record struct {
 	Offset    int64     // set by the store
 	Appended  time.Time // set by the store from its clock; never goes back within a partition

@@ -117,99 +117,12 @@ func (c *Core) giveScratch(b *[]byte) {
 // errMoved says that a frame was spilled while it was read from where it was before.
 var errMoved = errors.New("storage: a frame has moved")
 
-// readTail copies frames out of memory, or reads them from where they are instead. It is called with p locked, and unlocks it.
-func (c *Core) readTail(dst []storage.Record, into *[]byte, p *Partition, from int64, maxBytes int) ([]storage.Record, int64, error) {
-	refs := c.takeRefs()
-	defer c.giveRefs(refs)
-	total := 0
-	for i := p.tail.find(from); i < p.tail.len(); i++ {
-		f := p.tail.at(i)
-		if f.base >= p.end || total > 0 && total+int(f.bodyLen) > maxBytes {
-			break
-		}
-		total += int(f.bodyLen)
-		f.block.Retain()
-		*refs = append(*refs, *f)
-	}
-	next := from
-	if len(*refs) == 0 { // a gap up to the end
-		next = p.end
-	}
-	p.mu.Unlock()
-	defer releaseAll(*refs)
-	buf := room(into, total)
-	w := frameWindow{ahead: min(total+len(*refs)*2*frame.HeaderSize, maxScratch)}
-	for i := range *refs {
-		f := &(*refs)[i]
-		at := len(buf)
-		if !f.backed() {
-			buf = append(buf, f.bytes()...)
-		} else {
-			whole, err := w.frame(f, p.ID)
-			switch {
-			case err != nil && i > 0: // what is in front of it is returned without it
-				return dst, next, nil
-			case err != nil && !p.has(f):
-				return dst, from, errMoved
-			case err != nil:
-				return dst, from, err
-			}
-			buf = append(buf, whole[frame.HeaderSize:][:f.bodyLen]...)
-		}
-		h := f.header()
-		var err error
-		if dst, err = frame.DecodeRecords(dst, &h, buf[at:len(buf):len(buf)], from); err != nil {
-			return dst, from, undecodable("journal", &h, err)
-		}
-		next = f.next()
-	}
-	return dst, next, nil
-}
-
 // undecodable is the damage of a frame whose sums hold, and whose records nobody could have written: a defect made them, or a hand.
 func undecodable(dir string, h *frame.Header, err error) *storage.DamageError {
 	return &storage.DamageError{
 		File: dir, Partition: storage.PartitionID(h.Partition), First: h.Base, Next: h.Next(), Records: int64(h.Count),
 		Reason: fmt.Sprintf("its sums hold, its records do not: %v", err),
 	}
-}
-
-// has tells whether the frame is in the tail where it was.
-func (p *Partition) has(f *tailFrame) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i := p.tail.find(f.base)
-	return i < p.tail.len() && p.tail.at(i).lsn == f.lsn && p.tail.at(i).block == f.block
-}
-
-// room returns memory for n bytes: that of into, which is replaced if it is too small, or without it new memory.
-func room(into *[]byte, n int) []byte {
-	if into == nil {
-		return make([]byte, 0, n)
-	}
-	if cap(*into) < n {
-		*into = make([]byte, 0, n)
-	}
-	return (*into)[:0]
-}
-
-func releaseAll(refs []tailFrame) {
-	for i := range refs {
-		refs[i].block.Release()
-	}
-}
-
-func (c *Core) takeRefs() *[]tailFrame {
-	if r, ok := c.refs.Get().(*[]tailFrame); ok {
-		return r
-	}
-	return new([]tailFrame)
-}
-
-func (c *Core) giveRefs(r *[]tailFrame) {
-	clear(*r)
-	*r = (*r)[:0]
-	c.refs.Put(r)
 }
 
 // decodeFrames decodes whole frames whose sums were checked.
