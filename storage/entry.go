@@ -1,5 +1,7 @@
 package storage
 
+import "time"
+
 // Entry is the unit of atomicity: all batches and cursors of it survive a crash, or none does.
 // An Entry, its batches and its records belong to the caller again when Append has returned.
 type Entry struct {
@@ -8,6 +10,9 @@ type Entry struct {
 	// MakesRoom says that something may be removed when the entry is stored: what it settles, or moves. If memory is full it goes beyond the bound, of the store or of a topic in memory, by a
 	// SpareMemory of it at most, since else there might never be room. It does nothing where memory makes room by itself, by what is written to the disk.
 	MakesRoom bool
+	// Now is what time.Now just told who appends the entry: to look at the clock is a good part of what a small entry in memory costs. Zero: the store looks itself, as it does if
+	// it goes by another clock.
+	Now time.Time
 }
 
 // SpareMemory is the part of a bound of memory, one in so many, that entries may have beyond it that make room.

@@ -15,7 +15,8 @@ type publish struct {
 	placed  []place
 	waits   []wait // of those that are delayed
 	batchOf map[storage.PartitionID]int32
-	headers []byte // of all messages, encoded
+	headers []byte    // of all messages, encoded
+	filled  time.Time // when the entry was made; zero: nobody had to know
 	claims  claims
 	uses    []use // of the flows of bounded topics
 }
@@ -65,7 +66,13 @@ func (p *publish) make(ctx context.Context, ms []queue.Message) error {
 		return err
 	}
 	p.fill(ms)
-	return p.enter(ctx, ms)
+	if err := p.enter(ctx, ms); err != nil {
+		return err
+	}
+	if len(p.uses) == 0 { // nothing was waited for
+		p.entry.Now = p.filled
+	}
+	return nil
 }
 
 // leaveOut has no duplicates stored.
@@ -163,6 +170,7 @@ func (p *publish) fill(ms []queue.Message) {
 			w.record = p.add(w.batch, p.waitRecord(m.ID, now, w.timerID))
 		}
 	}
+	p.filled = now
 }
 
 // add adds a record to a batch, and returns its number there.
@@ -315,6 +323,7 @@ func (p *publish) reset() {
 	clear(p.uses)
 	p.uses = p.uses[:0]
 	p.entry.Cursors = p.entry.Cursors[:0]
+	p.entry.Now = time.Time{}
 }
 
 // empty forgets what fill made.

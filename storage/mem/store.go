@@ -38,6 +38,7 @@ type Store struct {
 	sweeping sync.Mutex
 	sweep    core.Sweep   // guarded by sweeping
 	swept    atomic.Int64 // when policies were last applied, in nanoseconds of Unix time
+	due      atomic.Bool  // that is so long ago that the next append applies them
 	tidied   atomic.Pointer[storage.Work]
 	room     sync.Mutex   // held while room is looked for, never together with a partition's
 	reserved atomic.Int64 // bytes of entries between Room and Stage
@@ -98,6 +99,9 @@ func (s *Store) reserve(e *core.Entry, most int64) bool {
 func (s *Store) Stage(e *core.Entry) (bool, error) {
 	s.reserved.Add(-int64(e.Bytes))
 	s.core.CommitInPlace(e, s.block)
+	if e.At-s.swept.Load() >= int64(sweepEvery) && !s.due.Load() {
+		s.due.Store(true)
+	}
 	return true, nil
 }
 
@@ -112,16 +116,17 @@ func (s *Store) Trimmed(p *core.Partition) {
 // Wait is the core's; nothing is ever waited for.
 func (s *Store) Wait(context.Context, *core.Entry) error { return nil }
 
-// block returns where p's next n bytes go.
-func (s *Store) block(p *core.Partition, n int) *core.Block {
-	return s.pool.Grow(p, n, int(s.bound-s.pool.Live()-s.reserved.Load()))
+// block returns a new block for p's next n bytes.
+func (s *Store) block(p *core.Partition, last *core.Block, n int) *core.Block {
+	return s.pool.Grow(p, last, n, int(s.bound-s.pool.Live()-s.reserved.Load()))
 }
 
 // Append implements storage.Store.
 func (s *Store) Append(ctx context.Context, e *storage.Entry) (storage.Durability, error) {
 	d, err := s.Face.Append(ctx, e)
-	if now := time.Now(); err == nil && now.UnixNano()-s.swept.Load() >= int64(sweepEvery) && s.sweeping.TryLock() {
-		s.note(s.clean(context.WithoutCancel(ctx), false), now)
+	if err == nil && s.due.Load() && s.sweeping.TryLock() {
+		s.due.Store(false)
+		s.note(s.clean(context.WithoutCancel(ctx), false), time.Now())
 		s.sweeping.Unlock()
 	}
 	return d, err

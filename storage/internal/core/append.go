@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -20,7 +19,7 @@ func (c *Core) Append(ctx context.Context, e *storage.Entry) (storage.Durability
 	}
 	x := c.take()
 	defer c.give(x)
-	x.buf, x.MakesRoom = slices.Grow(x.buf, size), e.MakesRoom
+	x.about, x.MakesRoom = size, e.MakesRoom
 	if err := c.encode(x, e); err != nil {
 		return 0, err
 	}
@@ -161,7 +160,7 @@ func checkSizes(e *storage.Entry) (int, error) {
 const recordOverhead = 16
 
 func (c *Core) encode(x *Entry, e *storage.Entry) error {
-	nanos := c.Clock.Now()
+	x.At = c.Clock.at(e.Now)
 	for i := range e.Batches {
 		b := &e.Batches[i]
 		p := c.Catalog.Partition(b.Partition)
@@ -169,7 +168,7 @@ func (c *Core) encode(x *Entry, e *storage.Entry) error {
 			return storage.ErrNotFound
 		}
 		if len(b.Records) > 0 {
-			x.addBatch(p, b, nanos)
+			x.addBatch(p, b)
 		}
 	}
 	for i := range e.Cursors {

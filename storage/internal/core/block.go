@@ -3,6 +3,9 @@ package core
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/leatmq/leat/storage"
+	"github.com/leatmq/leat/storage/internal/frame"
 )
 
 // BlockSize is the usual size of a block where there is memory for many. A frame that is larger has a block of its own.
@@ -35,6 +38,17 @@ func (b *Block) Room(n int) bool { return len(b.buf)-b.used >= n }
 func (b *Block) Put(p []byte) (pos int) {
 	pos = b.used
 	b.used += copy(b.buf[pos:], p)
+	return pos
+}
+
+// Encode has the records of a batch at the end of the block, n bytes of them, and returns where they begin.
+func (b *Block) Encode(records []storage.Record, n int) (pos int) {
+	pos = b.used
+	dst := b.buf[pos : pos : pos+n]
+	for i := range records {
+		dst = frame.AppendRecord(dst, &records[i])
+	}
+	b.used += len(dst)
 	return pos
 }
 
@@ -112,14 +126,11 @@ func (p *Pool) GetSmall(n int) *Block {
 // firstBlock is the size of the first block of a partition that has blocks of its own.
 const firstBlock = 4 << 10
 
-// Grow returns where p's next n bytes go: blocks grow with the partition, so that an idle one takes nothing and a busy one few. None is larger than
-// most, unless n is. The partition is locked.
-func (p *Pool) Grow(part *Partition, n, most int) *Block {
-	last, size := part.Last(), firstBlock
+// Grow returns a new block for a partition's next n bytes, behind its last block, nil if it has none: blocks grow with the partition, so that an idle one takes nothing and a busy one few. None is larger than
+// most, unless n is.
+func (p *Pool) Grow(part *Partition, last *Block, n, most int) *Block {
+	size := firstBlock
 	if last != nil {
-		if last.Room(n) {
-			return last
-		}
 		size = min(2*last.Cap(), p.size)
 	}
 	if part.Volatile() {

@@ -14,6 +14,7 @@ import (
 type Clock struct {
 	Told func(by time.Duration) // is called when the clock was set, without a lock; nil: nobody wants to know. Set before use
 
+	base  time.Time // what mono counts from, unless read is another's: then zero
 	read  func() (wall, mono int64)
 	drift atomic.Int64 // wall minus mono, when the clock was last found to have been set
 	lead  atomic.Int64
@@ -32,15 +33,18 @@ const (
 
 func (c *Clock) init() {
 	base := time.Now()
-	c.Turn(func() (wall, mono int64) {
-		now := time.Now()
-		return now.UnixNano(), int64(now.Sub(base))
-	})
+	c.read, c.base = func() (wall, mono int64) { return c.parts(time.Now()) }, base
+	wall, mono := c.parts(base)
+	c.drift.Store(wall - mono)
+}
+
+func (c *Clock) parts(now time.Time) (wall, mono int64) {
+	return now.UnixNano(), int64(now.Sub(c.base))
 }
 
 // Turn has the clock read by read: the wall clock, and one that is never set, in nanoseconds. Before use.
 func (c *Clock) Turn(read func() (wall, mono int64)) {
-	c.read = read
+	c.read, c.base = read, time.Time{}
 	wall, mono := read()
 	c.drift.Store(wall - mono)
 }
@@ -61,10 +65,28 @@ func (c *Clock) Lead() int64 { return c.lead.Load() }
 // Now is the wall clock, in nanoseconds of Unix time.
 func (c *Clock) Now() int64 {
 	wall, mono := c.read()
-	if by := wall - mono - c.drift.Load(); by > jumpOf || by < -jumpOf {
+	if c.off(wall, mono) {
 		c.set(wall, mono)
 	}
 	return wall
+}
+
+// at is Now, if time.Now just told now; zero: it told nobody. Whether the clock was set is found out by Now alone: now may be of before that.
+func (c *Clock) at(now time.Time) int64 {
+	if now.IsZero() || c.base.IsZero() {
+		return c.Now()
+	}
+	wall, mono := c.parts(now)
+	if c.off(wall, mono) {
+		return c.Now()
+	}
+	return wall
+}
+
+// off tells whether the clock was set since that was last found out.
+func (c *Clock) off(wall, mono int64) bool {
+	by := wall - mono - c.drift.Load()
+	return by > jumpOf || by < -jumpOf
 }
 
 // set notes that the clock was set.

@@ -97,3 +97,24 @@ func TestClockAheadIsOutlived(t *testing.T) {
 		t.Error("the clock is right again, and there is a lead")
 	}
 }
+
+// TestClockBelievesWhoLooked: but only where it would have read the same clock.
+func TestClockBelievesWhoLooked(t *testing.T) {
+	var c Clock
+	c.init()
+	now := time.Now()
+	if got := c.at(now); got != now.UnixNano() {
+		t.Errorf("%d, want what was told, %d", got, now.UnixNano())
+	}
+	if got := c.at(time.Time{}); got < now.UnixNano() {
+		t.Errorf("told nothing, it is %d, before %d", got, now.UnixNano())
+	}
+	c.drift.Add(-2 * jumpOf) // as if it had been set ahead, and that found out, since now
+	if got := c.at(now); got <= now.UnixNano() || c.Lead() != 0 {
+		t.Errorf("%d, lead %d: want what it is now, since it was set meanwhile", got, c.Lead())
+	}
+	c.Turn(func() (wall, mono int64) { return 7, 7 })
+	if got := c.at(now); got != 7 {
+		t.Errorf("%d, want that of the clock that it was given, 7", got)
+	}
+}

@@ -2,7 +2,7 @@
 // the steps of an append and of a read. What differs stands behind [Backend]: how an entry becomes permanent, and where records
 // are that are not in memory any more.
 //
-// Locks, in the order in which they may be held together: Core.gate, Catalog.mu, Partition.mu (ascending by ID), then whatever the backend locks in
+// Locks, in the order in which they may be held together: Core.gate, Catalog.mu, Partition.appending, Partition.mu (both ascending by ID), then whatever the backend locks in
 // Stage, then State.mu. There is no I/O under any of them.
 package core
 
@@ -19,7 +19,7 @@ import (
 type Backend interface {
 	// Room waits until an entry of so many bytes may be staged. Its errors mean that nothing was stored.
 	Room(ctx context.Context, e *Entry) error
-	// Stage gives e its place in the order of all entries and its bytes a place in memory. The partitions of its batches are locked.
+	// Stage gives e its place in the order of all entries and its bytes a place in memory. The partitions of its batches are locked; those that are in memory only, for appending.
 	// It returns whether e is committed already.
 	Stage(e *Entry) (committed bool, err error)
 	// Wait waits until e, which was staged and not committed, is as durable as it asks for.

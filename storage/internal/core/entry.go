@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -18,12 +19,14 @@ type Entry struct {
 	Group    *Group // the backend's: what it commits with
 	Number   uint64 // the backend's
 
-	MakesRoom bool // see storage.Entry
+	MakesRoom bool  // see storage.Entry
+	At        int64 // by the wall clock, in nanoseconds of Unix time
 
 	volatile bool     // all of it is in memory only
 	placed   []placed // cursors that are in memory only
 	deletes  func()   // makes what the entry deletes unknown to entries that are staged later
 	core     *Core
+	about    int          // bytes of the frames
 	buf      []byte       // the frames, one behind the other
 	parts    []*Partition // of the batches, ascending by ID: to be locked
 }
@@ -33,12 +36,15 @@ type Frame struct {
 	Header frame.Header
 	Part   *Partition // of a batch
 
-	at     int // where it begins in buf
-	topic  *storage.Topic
-	group  *storage.Group
-	cursor CursorKey
-	owner  *Partition // that a frame without records is about, nil if none
-	effect func()     // what the frame changes when it commits, of kinds that have no field of their own
+	at      int              // where it begins in buf
+	records []storage.Record // of a batch that is committed in place, which buf does not have
+	block   *Block           // the same: where they are, at body, retained
+	body    int
+	topic   *storage.Topic
+	group   *storage.Group
+	cursor  CursorKey
+	owner   *Partition // that a frame without records is about, nil if none
+	effect  func()     // what the frame changes when it commits, of kinds that have no field of their own
 
 	watches []*storage.Watcher // of Part, of a frame that was committed in place
 }
@@ -82,6 +88,9 @@ func (e *Entry) reset() {
 // begin makes room for a header and returns where it is.
 func (e *Entry) begin() int {
 	at := len(e.buf)
+	if at == 0 {
+		e.buf = slices.Grow(e.buf, e.about)
+	}
 	var header [frame.HeaderSize]byte
 	e.buf = append(e.buf, header[:]...)
 	return at
@@ -97,19 +106,30 @@ func (e *Entry) finish(at int, f Frame) {
 	}
 	var zeros [8]byte
 	e.buf = append(e.buf, zeros[:f.Header.Size()-frame.HeaderSize-len(body)]...)
-	e.Frames = append(e.Frames, f)
-	e.Bytes = len(e.buf)
+	e.add(f)
 }
 
-func (e *Entry) addBatch(p *Partition, b *storage.Batch, nanos int64) {
-	at := e.begin()
-	for i := range b.Records {
-		e.buf = frame.AppendRecord(e.buf, &b.Records[i])
-	}
+func (e *Entry) add(f Frame) {
+	e.Frames = append(e.Frames, f)
+	e.Bytes += f.Header.Size()
+}
+
+func (e *Entry) addBatch(p *Partition, b *storage.Batch) {
 	n := uint32(len(b.Records))
-	e.finish(at, Frame{Part: p, Header: frame.Header{
-		Kind: frame.Batch, Partition: uint32(p.ID), Span: n, Count: n, Time: nanos,
-	}})
+	f := Frame{Part: p, Header: frame.Header{Kind: frame.Batch, Partition: uint32(p.ID), Span: n, Count: n, Time: e.At}}
+	if e.core.inPlace(p) {
+		f.records = b.Records
+		for i := range f.records {
+			f.Header.BodyLen += uint32(frame.EncodedSize(&f.records[i]))
+		}
+		e.add(f)
+	} else {
+		at := e.begin()
+		for i := range b.Records {
+			e.buf = frame.AppendRecord(e.buf, &b.Records[i])
+		}
+		e.finish(at, f)
+	}
 	e.parts = append(e.parts, p)
 	policy := p.Strategy().Sync
 	e.demand(policy)
@@ -175,16 +195,25 @@ func (e *Entry) order() bool {
 	return true
 }
 
+// lock keeps others from appending to the partitions of e.
 func (e *Entry) lock() {
 	for _, p := range e.parts {
-		p.mu.Lock()
+		p.appender(e.core).Lock()
 	}
 }
 
 func (e *Entry) unlock() {
 	for _, p := range e.parts {
-		p.mu.Unlock()
+		p.appender(e.core).Unlock()
 	}
+}
+
+// appender is the lock of who appends to p. What is committed in place is copied under it, and readers wait for none of that.
+func (p *Partition) appender(c *Core) *sync.Mutex {
+	if c.inPlace(p) {
+		return &p.appending
+	}
+	return &p.mu
 }
 
 // number gives the batches their offsets. Their partitions are locked.

@@ -29,6 +29,8 @@ type Partition struct {
 	leaving  atomic.Bool                      // its topic's deletion is staged, so nothing of it is staged any more; set under Core.gate
 	dropped  atomic.Bool                      // its topic is deleted: not before this has committed, as its records may be wanted again until then
 
+	appending sync.Mutex // of one whose entries are committed in place: held, in front of mu, while one is; mu only to make it known
+
 	mu        sync.Mutex
 	tail      tail  // guarded by mu, as all below
 	first     int64 // no record below it is stored
@@ -309,8 +311,8 @@ func (p *Partition) Expired(limit frame.LSN) (n int, behind Marks) {
 	return n, behind
 }
 
-// Last returns the block of the newest frame in memory, nil if there is none. The partition is locked.
-func (p *Partition) Last() *Block {
+// last returns the block of the newest frame in memory, nil if there is none. The partition is locked.
+func (p *Partition) last() *Block {
 	if n := p.tail.len(); n > 0 {
 		return p.tail.at(n - 1).block
 	}

@@ -17,7 +17,7 @@ func (m *memory) Unroom(*Entry)                      {}
 func (m *memory) Trimmed(*Partition)                 {}
 func (m *memory) Stage(e *Entry) (bool, error) {
 	pool := NewPool(1 << 20)
-	m.core.CommitInPlace(e, func(*Partition, int) *Block { return pool.Get(1 << 10) })
+	m.core.CommitInPlace(e, func(*Partition, *Block, int) *Block { return pool.Get(1 << 10) })
 	return true, nil
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // A topic of level MemoryOnly is durable itself. Its records, and the cursors on them, are in memory only: they have no frames in a journal, and an
-// entry that holds nothing else is committed in place, under the locks of its partitions, whatever the journal waits for. Cursors on such a topic may
+// entry that holds nothing else is committed in place, whatever the journal waits for. Cursors on such a topic may
 // also come with an entry that is durable: they take effect when it commits.
 
 // Volatile tells whether the partition's records and cursors are in memory only. It is so for life.
@@ -68,16 +68,11 @@ func (c *Core) commitVolatile(ctx context.Context, x *Entry) error {
 
 // stageVolatile commits x in the memory for volatile partitions. Its partitions are locked.
 func (c *Core) stageVolatile(x *Entry) {
-	c.CommitInPlace(x, func(p *Partition, n int) *Block { return c.memory.Grow(p, n, c.memory.Usual()) })
+	c.CommitInPlace(x, func(p *Partition, last *Block, n int) *Block { return c.memory.Grow(p, last, n, c.memory.Usual()) })
 }
 
-// sequence gives the cursors of e, and its records if they are in memory only, their place in the order of all that is staged in memory.
+// sequence gives the cursors of e their place in the order of all that is staged in memory. Its records, if they are in memory only, get theirs in show.
 func (e *Entry) sequence() {
-	for i := range e.Frames {
-		if e.volatile {
-			e.Frames[i].Header.LSN = frame.LSN(e.core.staged.Add(1))
-		}
-	}
 	for i := range e.placed {
 		e.placed[i].seq = e.core.staged.Add(1)
 	}

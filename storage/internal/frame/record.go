@@ -3,6 +3,7 @@ package frame
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -33,6 +34,24 @@ const minRecord = 2
 func RecordSize(r *storage.Record) int {
 	return 1 + 8 + 3*binary.MaxVarintLen32 + r.Size()
 }
+
+// EncodedSize is what AppendRecord appends for r.
+func EncodedSize(r *storage.Record) int {
+	n := 1 + prefixed(len(r.Value))
+	if !r.Timestamp.IsZero() {
+		n += 8
+	}
+	if r.Key != nil {
+		n += prefixed(len(r.Key))
+	}
+	if len(r.Headers) > 0 {
+		n += prefixed(len(r.Headers))
+	}
+	return n
+}
+
+// prefixed is the size of n bytes behind their number.
+func prefixed(n int) int { return (bits.Len(uint(n)|1)+6)/7 + n }
 
 // AppendRecord appends r in the form of a Batch's body, as the record behind the one appended before. Its Offset and Appended stand in the header.
 // A timestamp outside the years 1678 to 2261 becomes the nearest one inside.

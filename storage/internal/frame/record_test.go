@@ -51,10 +51,14 @@ func TestRecordRoundTrip(t *testing.T) {
 		base := rapid.Int64Range(0, math.MaxInt64-int64(len(want))).Draw(t, "base")
 		appended := rapid.Int64().Draw(t, "appended")
 		h, body := encode(base, appended, want)
-		bound := 0
+		bound, exact := 0, 0
 		for i := range want {
 			want[i].Offset, want[i].Appended = base+int64(i), time.Unix(0, appended)
 			bound += frame.RecordSize(&want[i])
+			exact += frame.EncodedSize(&want[i])
+		}
+		if exact != len(body) {
+			t.Fatalf("EncodedSize says %d bytes for records that take %d", exact, len(body))
 		}
 		if len(body) > bound {
 			t.Fatalf("%d bytes for records, RecordSize bounds them by %d", len(body), bound)
