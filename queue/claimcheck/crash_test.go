@@ -133,10 +133,13 @@ func (r *rig) live() {
 	if err == nil {
 		w.Write([]byte("never published"))
 	}
+	r.must(r.broker.Admin().AddPartitions(ctx, "os", 2))
+	r.store.Publish(ctx, queue.Message{Topic: "os", Value: value(1000, 6), Partition: queue.PinTo(1)})
 	_, err = r.broker.Admin().Purge(ctx, "os")
 	r.must(err)
 	r.must(r.broker.Admin().DeleteTopic(ctx, "done"))
 	r.sweepTwice(func() { r.store.Publish(ctx, queue.Message{Topic: "os", Value: value(1000, 5)}) })
+	r.store.Publish(ctx, queue.Message{Topic: "os", Value: value(1000, 6), Partition: queue.PinTo(1)})
 	r.store.Publish(ctx, queue.Message{Topic: "t", Value: value(1000, 4)})
 }
 

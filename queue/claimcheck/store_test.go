@@ -29,6 +29,8 @@ type rig struct {
 	broker *queue.Broker
 	store  *Store
 	o      Options
+
+	partitions int // of topic "t", if not one
 }
 
 var small = Options{Threshold: 100, Grace: time.Minute, SweepEvery: -1}
@@ -75,7 +77,7 @@ func (r *rig) tryOpen() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.broker.EnsureTopic(context.Background(), "t", queue.TopicConfig{}); err != nil {
+	if err := r.broker.EnsureTopic(context.Background(), "t", queue.TopicConfig{Partitions: r.partitions}); err != nil {
 		return err
 	}
 	if r.dir == "" {
@@ -437,6 +439,68 @@ func TestValuesOfParkedMessagesStay(t *testing.T) {
 		if attempts != 4 || len(r.messages("t")) != 0 {
 			r.Errorf("%d attempts, want 4; %d messages are left", attempts, len(r.messages("t")))
 		}
+	})
+}
+
+// What is published to partitions that a topic was given is fetched and swept like all else, parked messages of them too, and after another start.
+func TestValuesInAddedPartitions(t *testing.T) {
+	kinds(t, small, func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		publish := func(partition int, seed uint64) {
+			r.publish(queue.Message{Topic: "t", Key: []byte("k"), Value: value(1000, seed), Partition: queue.PinTo(partition)})
+		}
+		publish(0, 1)
+		r.sweep(Swept{Values: 1, Named: 1})
+		r.partitions = 3
+		r.must(r.broker.Admin().AddPartitions(ctx, "t", r.partitions))
+		for p, seed := range []uint64{2, 3, 1} {
+			publish(p, seed)
+		}
+		for _, m := range r.messages("t") {
+			r.must(r.store.Fetch(&m.Message, 1000))
+		}
+		g := queue.Group{Name: "g", Topics: []string{"t"}, Failure: queue.Failure{Retry: retry.Constant(5 * time.Hour), MaxAttempts: 2, WhileRetry: queue.ParkKey}}
+		var consuming sync.WaitGroup
+		consuming.Go(func() {
+			r.broker.Consume(ctx, g, func(_ context.Context, d *queue.Delivery) error {
+				if err := r.store.Fetch(&d.Message, 1000); err != nil || d.Position.Partition() == 2 && d.Attempt == 1 {
+					return errors.Join(err, errors.New("that of the last partition fails once"))
+				}
+				return nil
+			})
+		})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		for p := range r.partitions {
+			r.must(embedded.From(r.broker).Trim(ctx, queue.PositionAt("t", p, 2-int64(min(p, 1))))) // as retention would
+		}
+		if n := len(r.messages("t")); n != 0 {
+			r.Errorf("%d messages are left, want none", n)
+		}
+		r.sweep(Swept{Values: 3, Named: 1})
+		time.Sleep(time.Hour)
+		r.sweep(Swept{Values: 3, Named: 1, Removed: 2}) // not the first, which is parked
+		r.must(r.broker.WaitIdle(ctx, "g"))
+		if s := r.broker.Stats().Groups[0]; s.Done != 4 || s.Failed != 1 || s.Missed != 0 {
+			r.Errorf("%+v, want all four done, one of them after a failure", s)
+		}
+		cancel()
+		consuming.Wait()
+		publish(2, 4)
+		if r.dir != "" {
+			r.close()
+			r.open()
+		}
+		m := r.messages("t")[0]
+		r.must(r.store.Fetch(&m.Message, 1000))
+		if m.Position.Partition() != 2 {
+			r.Errorf("it is at %s, want partition 2", m.Position)
+		}
+		time.Sleep(time.Hour) // until what was parked is removed, since it is done
+		r.sweep(Swept{Values: 2, Named: 1})
+		time.Sleep(time.Hour)
+		r.sweep(Swept{Values: 2, Named: 1, Removed: 1})
 	})
 }
 

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -12,7 +13,7 @@ import (
 )
 
 // Members with and without leases receive, settle with handles old and new, extend, leave and let time pass, and a model says of every
-// step what must come of it: who has a message, until when, at which attempt, and what its key waits for.
+// step what must come of it: who has a message, until when, at which attempt, and what its key waits for. Meanwhile the topic is given partitions, with messages of their own.
 func TestLeasesFollowTheModel(t *testing.T) {
 	runs := map[string]int{"ci": 1000, "full": 50_000}[os.Getenv("LEAT_LOOPS")]
 	seed := rand.Uint64()
@@ -27,12 +28,12 @@ func TestLeasesFollowTheModel(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d: %d histories: %+v", seed, max(runs, 60), total)
-	if total.expired == 0 || total.late == 0 || total.extended == 0 || total.done == 0 || total.left == 0 {
+	if total.expired == 0 || total.late == 0 || total.extended == 0 || total.done == 0 || total.left == 0 || total.grown == 0 {
 		t.Errorf("17: a count is zero: %+v", total)
 	}
 }
 
-type leaseCounts struct{ expired, late, extended, done, left int }
+type leaseCounts struct{ expired, late, extended, done, left, grown int }
 
 type leaseModel struct {
 	t        *testing.T
@@ -42,6 +43,8 @@ type leaseModel struct {
 	messages map[queue.Position]*modelMessage
 	tokens   []*modelToken
 	counts   *leaseCounts
+
+	partitions int
 }
 
 // modelMessage is what the group knows of a message.
@@ -60,17 +63,24 @@ type modelToken struct {
 	deadline time.Time // zero: none
 }
 
-const modelLease = 10 * time.Second
+const (
+	modelLease      = 10 * time.Second
+	modelPartitions = 2 // at first
+	modelMessages   = 6 // of each
+)
 
 func (m *leaseModel) run() {
-	m.broker = memory(m.t, 2)
-	fill(m.t, m.broker, 2, 6, 3)
+	m.partitions = modelPartitions
+	m.broker = memory(m.t, m.partitions)
+	fill(m.t, m.broker, m.partitions, modelMessages, 3)
 	for range 100 {
 		switch n := m.rng.IntN(20); {
 		case len(m.members) == 0 || n == 0 && len(m.members) < 3:
 			m.join()
 		case n == 1:
 			m.leave(m.rng.IntN(len(m.members)))
+		case n == 2 && m.rng.IntN(3) == 0 && m.partitions < 2*modelPartitions:
+			m.grow()
 		case n < 8:
 			m.receive(m.members[m.rng.IntN(len(m.members))], time.Millisecond)
 		case n < 16:
@@ -80,10 +90,18 @@ func (m *leaseModel) run() {
 		}
 		m.pass()
 	}
-	for len(m.members) > 0 {
-		m.leave(0)
+	for kept := m.rng.IntN(2); len(m.members) > kept; {
+		m.leave(len(m.members) - 1)
 	}
-	m.join()
+	if len(m.members) == 0 {
+		m.join()
+	}
+	m.pass()
+	for _, k := range m.tokens { // of the one that was there all the time, and gets what partitions have that were given meanwhile
+		if k.message.holder == k {
+			m.end(k, queue.SettleDone, 0)
+		}
+	}
 	for m.receive(m.members[0], time.Minute) {
 		m.end(m.tokens[len(m.tokens)-1], queue.SettleDone, 0)
 	}
@@ -92,9 +110,22 @@ func (m *leaseModel) run() {
 			m.t.Errorf("12: %s is not done, and does not come", p)
 		}
 	}
-	if len(m.messages) != 12 {
-		m.t.Errorf("12: %d of 12 messages came", len(m.messages))
+	if want := m.partitions * modelMessages; len(m.messages) != want {
+		m.t.Errorf("12: %d of %d messages came", len(m.messages), want)
 	}
+}
+
+// grow gives the topic a partition, with messages, whoever is at work on others.
+func (m *leaseModel) grow() {
+	m.t.Helper()
+	if err := m.broker.Admin().AddPartitions(m.t.Context(), "t", m.partitions+1); err != nil {
+		m.t.Fatal(err)
+	}
+	for i := range modelMessages {
+		publishOne(m.t, m.broker, queue.Message{Topic: "t", Key: fmt.Append(nil, i%3), Value: []byte("v"), Partition: queue.PinTo(m.partitions)})
+	}
+	m.partitions++
+	m.counts.grown++
 }
 
 func (m *leaseModel) join() {

@@ -127,16 +127,18 @@ type laneClient struct {
 	number int
 }
 
-// TestGroupsAreLinearizable has members of a group receive, settle what they and others have or had, leave and come, while messages of a few keys are published: of each key one
-// is in work at a time, in order, at the right attempt; one outcome of a hand-over counts; and when the power went away whatever was done stays done, and the rest comes again.
+// TestGroupsAreLinearizable has members of a group receive, settle what they and others have or had, leave and come, while messages of a few keys are published, and the topic is given the partitions of
+// half of these: of each key one is in work at a time, in order, at the right attempt; one outcome of a hand-over counts; and when the power went away whatever was done stays done, and the rest comes again.
 func TestGroupsAreLinearizable(t *testing.T) {
 	x := linearTest{
 		model:   laneModel(),
-		topics:  map[string]queue.TopicConfig{"t": {Partitions: 3}},
+		topics:  map[string]queue.TopicConfig{"t": {Partitions: laneKeys / 2}},
+		grows:   true,
 		crashed: laneCall{what: "crash"},
 		client: func(s *site, l *line, client int, rng *rand.Rand) {
 			c := &laneClient{laneWorld: s.world.(*laneWorld), s: s, l: l, id: client}
 			for n := range 40 {
+				s.growSome(rng, laneKeys)
 				c.step(n, rng)
 				s.next(s.now())
 			}
@@ -148,13 +150,15 @@ func TestGroupsAreLinearizable(t *testing.T) {
 	x.run(t, sized(t, 6, 40, 20_000))
 }
 
+const laneKeys = 4 // each in a partition of its own, of which half are there at first
+
 func (c *laneClient) step(n int, rng *rand.Rand) {
 	switch k := rng.IntN(20); {
-	case k < 5:
-		c.publish(byte('a'+rng.IntN(3)), valueOf(c.id, n))
-	case k == 5:
+	case k < 6:
+		c.publish(byte('a'+rng.IntN(laneKeys)), valueOf(c.id, n))
+	case k == 6:
 		c.leave()
-	case k < 12:
+	case k < 13:
 		c.receive(3 * time.Millisecond)
 	default:
 		c.settle(rng)
@@ -164,7 +168,7 @@ func (c *laneClient) step(n int, rng *rand.Rand) {
 func (c *laneClient) publish(key byte, value string) {
 	b := c.s.now()
 	c.l.call(c.id, laneCall{what: "publish", key: key, value: string(key) + value}, func() any {
-		m := queue.Message{Topic: "t", Key: []byte{key}, Value: []byte(string(key) + value), Partition: queue.PinTo(int(key) % 3)}
+		m := queue.Message{Topic: "t", Key: []byte{key}, Value: []byte(string(key) + value), Partition: queue.PinTo(int(key - 'a'))}
 		if _, err := b.Publish(context.Background(), m); err != nil {
 			return outcome(err)
 		}

@@ -48,13 +48,15 @@ func idLine() porcupine.Model {
 	return m.ToModel()
 }
 
-// TestIDsAreLinearizable has clients publish the same few IDs: one publish of each is the first, all others get its receipt, also when the power went away.
+// TestIDsAreLinearizable has clients publish the same few IDs, while the topic is given partitions: one publish of each is the first, all others get its receipt, also when the power went away.
 func TestIDsAreLinearizable(t *testing.T) {
 	x := linearTest{
 		model:  idLine(),
 		topics: map[string]queue.TopicConfig{"t": {Partitions: 2}},
+		grows:  true,
 		client: func(s *site, l *line, client int, rng *rand.Rand) {
 			for n := range 20 {
+				s.growSome(rng, 5)
 				b, id := s.now(), fmt.Sprint(n/2+rng.IntN(2)) // all clients come to the same ones at about the same time
 				l.call(client, id, func() any {
 					r, err := b.Publish(context.Background(), queue.Message{Topic: "t", ID: id, Value: []byte(id)})
@@ -133,14 +135,16 @@ func markModel() porcupine.Model {
 
 var errOver = errors.New("gives up")
 
-// TestTransactionsAreLinearizable has clients mark two of a few keys in a transaction, which publishes a message for each that it is the first of, and commits or
+// TestTransactionsAreLinearizable has clients, while the topic is given partitions, mark two of a few keys in a transaction, which publishes a message for each that it is the first of, and commits or
 // fails: all marks of one are there at once or never, and one is the first; and so are its messages.
 func TestTransactionsAreLinearizable(t *testing.T) {
 	x := linearTest{
 		model:  markModel(),
 		topics: map[string]queue.TopicConfig{"t": {Partitions: 2}},
+		grows:  true,
 		client: func(s *site, l *line, client int, rng *rand.Rand) {
 			for n := range 12 {
+				s.growSome(rng, 5)
 				b, i, j, fails := s.now(), n/2+rng.IntN(2), n/2+2+rng.IntN(2), rng.IntN(3) == 0
 				l.call(client, 1<<i|1<<j, func() any { return transact(b, i, j, fails) })
 				s.next(b)

@@ -100,6 +100,7 @@ type site struct {
 	t     *testing.T
 	disk  *disktest.Disk // nil: in memory
 	world any            // what the clients of a history have between them
+	grown atomic.Int64   // how often "t" was given partitions
 
 	mu     sync.Mutex
 	broker *queue.Broker // guarded by mu
@@ -140,6 +141,22 @@ func (s *site) now() *queue.Broker {
 	return s.broker
 }
 
+// grow gives "t" partitions, so that it has total.
+func (s *site) grow(b *queue.Broker, total int) error {
+	err := b.Admin().AddPartitions(context.Background(), "t", total)
+	if err == nil {
+		s.grown.Add(1)
+	}
+	return err
+}
+
+// growSome is grow, now and then, to a number that others may have passed already.
+func (s *site) growSome(rng *rand.Rand, most int) {
+	if rng.IntN(12) == 0 {
+		s.grow(s.now(), 1+rng.IntN(most))
+	}
+}
+
 var errPower = errors.New("the power went away")
 
 // crash cuts the power and opens what is left.
@@ -178,6 +195,7 @@ type linearTest struct {
 	model  porcupine.Model
 	topics map[string]queue.TopicConfig
 	client func(s *site, l *line, client int, rng *rand.Rand)
+	grows  bool // clients give topic "t" partitions
 	// Of those that are not nil: what clients have between them, what is noted of a crash, and what is done at the end, alone.
 	world   func() any
 	crashed any
@@ -190,7 +208,7 @@ const linearClients = 4
 func (x *linearTest) run(t *testing.T, histories int) {
 	t.Parallel()
 	seed := rand.Uint64()
-	calls, open, crashes, undecided := 0, 0, 0, 0
+	calls, open, crashes, undecided, grown := 0, 0, 0, 0, 0
 	for h := range histories {
 		rng := rand.New(rand.NewPCG(seed, uint64(h)))
 		onDisk := h%2 == 1
@@ -214,6 +232,7 @@ func (x *linearTest) run(t *testing.T, histories int) {
 		if x.end != nil {
 			x.end(s, l)
 		}
+		grown += int(s.grown.Load())
 		n, o := l.count()
 		calls, open = calls+n, open+o
 		switch result := porcupine.CheckOperationsTimeout(x.model, l.ops, 10*time.Second); result {
@@ -226,8 +245,8 @@ func (x *linearTest) run(t *testing.T, histories int) {
 			t.Fatalf("seed %d, history %d (on disk: %v)", seed, h, onDisk)
 		}
 	}
-	t.Logf("seed %d: %d histories, %d calls, %d of them with an unknown outcome, %d crashes, %d histories undecided; lost 0", seed, histories, calls, open, crashes, undecided)
-	if calls == 0 || histories > 10 && crashes == 0 || undecided > histories/5 {
+	t.Logf("seed %d: %d histories, %d calls, %d of them with an unknown outcome, %d crashes, partitions given %d times, %d histories undecided; lost 0", seed, histories, calls, open, crashes, grown, undecided)
+	if calls == 0 || x.grows && grown == 0 || histories > 10 && crashes == 0 || undecided > histories/5 {
 		t.Error("17: a count is zero")
 	}
 }
