@@ -15,6 +15,7 @@ type entryReader struct {
 	window *window
 
 	lsn    frame.LSN // of the last frame read
+	end    frame.LSN // what is behind it was cut
 	pos    int64     // behind it
 	start  int64     // of the entry
 	frames []found
@@ -48,7 +49,7 @@ func (e *entryReader) next() (whole bool, err error) {
 	if e.scan.hop {
 		read = e.pass
 	}
-	for !e.scan.cut(e.lsn + 1) {
+	for e.lsn < e.end {
 		n := len(e.frames)
 		e.frames = append(e.frames, found{at: int(e.pos - e.start)})
 		f := &e.frames[n]

@@ -11,14 +11,38 @@ type notes struct {
 	pages []notePage
 	end   scanState // behind the last entry that was taken
 	full  bool
+
+	counts []int32 // of batches that were taken, by partition, as far as countParts
 }
 
-// notePage is frames that follow each other in a slot: of a batch the header, of another frame all.
+// countParts bounds the partitions of which notes are counted.
+const countParts = 1 << 16
+
+// notePage is frames that follow each other in a slot.
 type notePage struct {
-	in   *slot
-	from int64
-	to   int64 // where the next frame would be
-	b    []byte
+	in     *slot
+	from   int64
+	to     int64     // where the next frame would be
+	first  frame.LSN // of the first; the others count up from there
+	frames []note
+	others []byte // the frames that are no batches, whole
+}
+
+// note is a frame: of a batch what its header says, of another where it is. Memory that was not touched before is most of what a note costs, so it is small.
+type note struct {
+	base, time  int64 // base: of a frame that is no batch, where it begins in others
+	body        uint32
+	partition   uint32
+	span, count uint32 // count: 0 of a frame that is no batch
+}
+
+const noteBytes = 32
+
+// header is what a batch's header says, as far as a replay wants to know.
+func (n *note) header(l frame.LSN) frame.Header {
+	return frame.Header{
+		Kind: frame.Batch, LSN: l, BodyLen: n.body, Base: n.base, Partition: n.partition, Span: n.span, Count: n.count, Time: n.time,
+	}
 }
 
 // scanState is where a scan is, so that another can go on there.
@@ -28,7 +52,7 @@ type scanState struct {
 	epoch uint32
 }
 
-const notePageBytes = 256 << 10
+const notePageFrames = 8 << 10
 
 // take notes an entry that e has read. Nothing is noted of an entry whose body is lost in part: replay reads it again.
 func (n *notes) take(e *entryReader, applied frame.LSN) {
@@ -45,59 +69,123 @@ func (n *notes) take(e *entryReader, applied frame.LSN) {
 		if f.h.LSN <= applied {
 			continue
 		}
-		k := noted(&f.h)
-		p := n.page(e.slot, e.start+int64(f.at), k)
-		p.b = append(p.b, e.bytes[f.at:f.at+k]...)
-		p.to += int64(f.h.Size())
-		n.left -= int64(k)
+		p := n.page(e.slot, e.start+int64(f.at), f.h.LSN)
+		p.add(&f.h, e.bytes[f.at:f.at+f.h.Size()])
+		n.count(&f.h)
+		n.left -= int64(noted(&f.h))
 	}
 	n.end = e.scan.state()
 }
 
-// noted is how many bytes of a frame are kept.
+// noted is how many bytes the note of a frame takes.
 func noted(h *frame.Header) int {
 	if h.Kind == frame.Batch {
-		return frame.HeaderSize
+		return noteBytes
 	}
-	return h.Size()
+	return noteBytes + h.Size()
 }
 
-// page returns the page that a frame of so many bytes at a place of a slot goes to.
-func (n *notes) page(in *slot, at int64, bytes int) *notePage {
+// page returns the page that a frame at a place of a slot goes to.
+func (n *notes) page(in *slot, at int64, l frame.LSN) *notePage {
 	if last := len(n.pages) - 1; last >= 0 {
 		p := &n.pages[last]
-		if p.in == in && p.to == at && len(p.b)+bytes <= cap(p.b) {
+		if p.in == in && p.to == at && len(p.frames) < cap(p.frames) {
 			return p
 		}
 	}
-	n.pages = append(n.pages, notePage{in: in, from: at, to: at, b: make([]byte, 0, max(bytes, notePageBytes))})
+	n.pages = append(n.pages, notePage{in: in, from: at, to: at, first: l, frames: make([]note, 0, notePageFrames)})
 	return &n.pages[len(n.pages)-1]
+}
+
+func (p *notePage) add(h *frame.Header, raw []byte) {
+	if h.Kind == frame.Batch {
+		p.frames = append(p.frames, note{base: h.Base, time: h.Time, body: h.BodyLen, partition: h.Partition, span: h.Span, count: h.Count})
+	} else {
+		p.frames = append(p.frames, note{base: int64(len(p.others)), body: h.BodyLen})
+		p.others = append(p.others, raw...)
+	}
+	p.to += int64(len(raw))
+}
+
+// count counts a frame if it is a batch.
+func (n *notes) count(h *frame.Header) {
+	if h.Kind != frame.Batch || h.Partition >= countParts {
+		return
+	}
+	if p := int(h.Partition); p >= len(n.counts) {
+		n.counts = append(n.counts, make([]int32, p+1-len(n.counts))...)
+	}
+	n.counts[h.Partition]++
 }
 
 // recall applies what was noted, up to the frame stop.
 func (r *replay) recall(n *notes, stop frame.LSN) error {
 	for i := range n.pages {
 		p := &n.pages[i]
-		r.scan.in = p.in
-		at := p.from
-		for b := p.b; len(b) > 0; {
-			h := frame.Checked(b)
-			if h.LSN > stop {
-				return nil
-			}
-			k := noted(&h)
-			raw := b[:k]
-			if h.Kind == frame.Batch {
-				raw = nil
-			}
-			r.scan.place.from = at
-			if err := r.frame(&h, raw); err != nil {
-				return err
-			}
-			at += int64(h.Size())
-			b = b[k:]
+		if p.first > stop {
+			return nil
 		}
-		p.b = nil
+		r.scan.in = p.in
+		if err := r.page(p, p.frames[:min(uint64(len(p.frames)), uint64(stop-p.first)+1)]); err != nil {
+			return err
+		}
+		p.frames, p.others = nil, nil
 	}
+	return nil
+}
+
+// page applies the first frames of a page.
+func (r *replay) page(p *notePage, frames []note) error {
+	at, l := p.from, p.first
+	for len(frames) > 0 {
+		var err error
+		if r.hs = run(r.hs[:0], frames, l); len(r.hs) > 0 {
+			err = r.noted(r.hs, at)
+		} else {
+			err = r.other(p.others[frames[0].base:], at)
+		}
+		if err != nil {
+			return err
+		}
+		n := max(len(r.hs), 1)
+		for i := range frames[:n] {
+			at += int64(frame.Size(int(frames[i].body)))
+		}
+		l += frame.LSN(n)
+		frames = frames[n:]
+	}
+	return nil
+}
+
+// runMost is how many batches are applied together: what is done for each of them alone, as locking, costs as much as the rest.
+const runMost = 64
+
+// run appends the headers of the batches of one partition at the front of notes that begin with the frame l to hs.
+func run(hs []frame.Header, notes []note, l frame.LSN) []frame.Header {
+	for i := range notes[:min(len(notes), runMost)] {
+		n := &notes[i]
+		if n.count == 0 || n.partition != notes[0].partition {
+			break
+		}
+		hs = append(hs, n.header(l+frame.LSN(i)))
+	}
+	return hs
+}
+
+// other applies the frame at the front of raw, which is no batch and begins at a byte.
+func (r *replay) other(raw []byte, at int64) error {
+	h := frame.Checked(raw)
+	r.scan.place.from = at
+	return r.frame(&h, raw[:h.Size()])
+}
+
+// noted applies batches of one partition that lie one behind the other from a byte on.
+func (r *replay) noted(hs []frame.Header, from int64) error {
+	last := &hs[len(hs)-1]
+	r.strict = r.strict || last.LSN > r.certain && r.guarded(last)
+	if n, err := r.index(hs, from); err != nil {
+		return replaying(&hs[n], err)
+	}
+	r.st.core.State.SetApplied(last.LSN)
 	return nil
 }

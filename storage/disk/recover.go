@@ -35,6 +35,9 @@ type scan struct {
 	stop  frame.LSN // of this journal
 	in    *slot     // with the frame that is visited
 	notes *notes    // of what is seen; nil: none are taken
+
+	window window // of the slot that is scanned
+	reads  readahead
 }
 
 func (s *scan) state() scanState { return scanState{at: s.at, last: s.last, epoch: s.epoch} }
@@ -103,8 +106,15 @@ func (s *slot) begins() bool {
 
 // cut tells whether a frame lies behind the end of its epoch.
 func (s *scan) cut(l frame.LSN) bool {
-	end, ok := s.ends[l.Epoch()]
-	return ok && l > end
+	return l > s.endOf(l.Epoch())
+}
+
+// endOf is behind which frame of an epoch what follows was cut.
+func (s *scan) endOf(epoch uint32) frame.LSN {
+	if end, ok := s.ends[epoch]; ok {
+		return end
+	}
+	return maxLSN
 }
 
 // run scans to the end.
@@ -172,10 +182,11 @@ func (s *scan) follower(cur *slot) *slot {
 
 // slot scans one slot from s.at on.
 func (s *scan) slot(sl *slot, f visit) error {
-	e := entryReader{scan: s, slot: sl, window: sl.window(), pos: s.at.pos, lsn: s.at.lsn}
+	s.window.turn(sl)
+	e := entryReader{scan: s, slot: sl, window: &s.window, pos: s.at.pos, lsn: s.at.lsn, end: s.endOf((s.at.lsn + 1).Epoch())}
 	if !s.hop {
-		e.window.reads = &readahead{}
-		defer e.window.reads.settle()
+		s.window.reads = &s.reads
+		defer s.reads.settle()
 	}
 	for !s.stops || s.at.lsn < s.stop {
 		whole, err := e.next()
@@ -221,6 +232,7 @@ func (s *scan) visit(f visit, e *entryReader, fr *found) error {
 // were staged when the missing frame was known to be synced. Then it is damage. Else it is a torn tail, and cut is how many bytes of it there are.
 func (s *scan) judge() (cut int64, err error) {
 	missing := s.at.lsn + 1
+	last := s.use(s.at.seq)
 	for _, sl := range s.slots {
 		if sl.epoch > s.epoch {
 			return 0, s.damage(sl, 0, &frame.Header{LSN: sl.first})
@@ -228,7 +240,11 @@ func (s *scan) judge() (cut int64, err error) {
 		if sl.seq != 0 && sl.seq < s.at.seq {
 			continue
 		}
-		err := s.search(sl, s.epoch, func(pos int64, h *frame.Header) error {
+		from := int64(sector)
+		if sl == last && sl.epoch == s.epoch {
+			from = s.at.pos // what is in front of it was scanned, or is in the checkpoint
+		}
+		err := s.search(sl, from, s.epoch, func(pos int64, h *frame.Header) error {
 			if h.LSN < missing || s.cut(h.LSN) {
 				return nil
 			}
@@ -245,12 +261,12 @@ func (s *scan) judge() (cut int64, err error) {
 	return cut, nil
 }
 
-// search calls f for every header of the epoch in a slot, wherever it lies. It goes on behind the frame that the header promises.
-func (s *scan) search(sl *slot, epoch uint32, f func(pos int64, h *frame.Header) error) error {
+// search calls f for every header of the epoch in a slot, wherever it lies from a position on. It goes on behind the frame that the header promises.
+func (s *scan) search(sl *slot, pos int64, epoch uint32, f func(pos int64, h *frame.Header) error) error {
 	w := sl.window()
 	w.reads = &readahead{}
 	defer w.reads.settle()
-	for pos := int64(sector); pos+frame.HeaderSize <= sl.size; {
+	for pos+frame.HeaderSize <= sl.size {
 		b, err := w.at(pos, frame.HeaderSize)
 		if err != nil || len(b) < frame.HeaderSize {
 			return err
@@ -284,7 +300,7 @@ func (s *scan) proven(epoch uint32) (frame.LSN, error) {
 		if sl.epoch > epoch && sl.prev.Epoch() == epoch {
 			most = max(most, sl.prev)
 		}
-		err := s.search(sl, epoch, func(_ int64, h *frame.Header) error {
+		err := s.search(sl, sector, epoch, func(_ int64, h *frame.Header) error {
 			most = max(most, h.LSN-frame.LSN(h.SyncedBack))
 			return nil
 		})

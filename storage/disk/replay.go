@@ -21,6 +21,8 @@ type replay struct {
 	strict  bool                  // what is in doubt may not be seen before it is durable
 	blocks  map[*slot]*core.Block // of frames that stay where they are
 	indexed int64                 // how many these are that were not spilled
+	counts  []int32               // of noted batches, by partition
+	hs      []frame.Header        // of batches of one partition that follow each other
 }
 
 // replay applies the journal between the checkpoint and its end, which verify found.
@@ -69,7 +71,7 @@ func (r *replay) run(end *scan) error {
 // known applies everything up to the scan's stop, out of the notes that were taken when the end was looked for, and what is not in them out of the journal.
 func (r *replay) known(end *scan) error {
 	n := end.notes
-	end.notes = nil
+	end.notes, r.counts = nil, n.counts
 	if err := r.recall(n, r.scan.stop); err != nil {
 		return err
 	}
@@ -159,29 +161,38 @@ func (r *replay) frame(h *frame.Header, raw []byte) error {
 		err = fmt.Errorf("%w: %w", storage.ErrFormat, err)
 	}
 	if err != nil {
-		return fmt.Errorf("storage: replaying frame %x of the journal: %w", uint64(h.LSN), err)
+		return replaying(h, err)
 	}
 	r.st.core.State.SetApplied(h.LSN)
 	return nil
+}
+
+func replaying(h *frame.Header, err error) error {
+	return fmt.Errorf("storage: replaying frame %x of the journal: %w", uint64(h.LSN), err)
 }
 
 // partition returns the partition that a frame is about: nil for one that was dropped behind the frame, of which the checkpoint knows already.
 func (r *replay) partition(h *frame.Header) (*core.Partition, error) {
 	id := storage.PartitionID(h.Partition)
 	p := r.st.core.Catalog.Partition(id)
-	if next, _ := r.st.core.Catalog.NextIDs(); p == nil && id >= next {
+	if p != nil {
+		return p, nil
+	}
+	if next, _ := r.st.core.Catalog.NextIDs(); id >= next {
 		return nil, fmt.Errorf("%w: partition %d", storage.ErrNotFound, id)
 	}
-	return p, nil
+	return nil, nil
 }
 
 func (r *replay) batch(h *frame.Header, raw []byte) error {
+	if raw == nil {
+		r.hs = append(r.hs[:0], *h)
+		_, err := r.index(r.hs, r.scan.place.from)
+		return err
+	}
 	p, err := r.partition(h)
 	if p == nil {
 		return err
-	}
-	if raw == nil {
-		return r.index(p, h)
 	}
 	j, k := r.st.journal, r.st.keeper
 	if j.unspilled > 0 && j.unspilled+int64(len(raw)) > j.soft {
@@ -201,14 +212,19 @@ const (
 	indexEntry = 64 // bytes of it for a frame
 )
 
-// index leaves a batch where it is in the journal, and makes it known.
-func (r *replay) index(p *core.Partition, h *frame.Header) error {
+// index leaves batches of one partition where they are in the journal, one behind the other from a byte on, and makes them known. It returns how many it has.
+func (r *replay) index(hs []frame.Header, from int64) (n int, err error) {
+	p, err := r.partition(&hs[0])
+	if p == nil {
+		return 0, err
+	}
 	j, k := r.st.journal, r.st.keeper
-	if r.indexed++; r.indexed*indexEntry > r.st.opt.MemoryBytes/indexPart {
+	most := r.st.opt.MemoryBytes / indexPart / indexEntry
+	if r.indexed += int64(len(hs)); r.indexed > most {
 		if err := k.must(func() error { return k.relieve(0) }); err != nil {
-			return err
+			return 0, err
 		}
-		r.indexed = 1
+		r.indexed = int64(len(hs))
 	}
 	b := r.blocks[r.scan.in]
 	if b == nil {
@@ -218,10 +234,17 @@ func (r *replay) index(p *core.Partition, h *frame.Header) error {
 		b = core.NewBacked(&core.Backing{File: r.scan.in.file, Name: r.scan.in.name, Seed: j.id.seed})
 		r.blocks[r.scan.in] = b
 	}
+	bytes := int64(0)
+	for i := range hs {
+		bytes += int64(hs[i].Size())
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.list(p, int64(h.Size()))
-	return p.Recover(h, b, int(r.scan.place.from)+frame.HeaderSize)
+	j.list(p, bytes)
+	if id := int(p.ID); id < len(r.counts) {
+		p.Expect(len(hs), int(min(int64(r.counts[id]), most)))
+	}
+	return p.Recover(hs, b, int(from))
 }
 
 // guarded tells whether what a frame says must be durable before it is seen.
@@ -293,5 +316,6 @@ func (j *journal) restore(p *core.Partition, h *frame.Header, raw []byte) error 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	b, pos := j.hold(p, raw)
-	return p.Recover(h, b, pos+frame.HeaderSize)
+	_, err := p.Recover([]frame.Header{*h}, b, pos)
+	return err
 }

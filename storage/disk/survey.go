@@ -112,7 +112,7 @@ func (s *survey) order() ([]leg, error) {
 func (s *survey) lowest(sl *slot) (first frame.LSN, err error) {
 	errFound := errors.New("found")
 	for _, epoch := range s.epochs() {
-		err = s.scan.search(sl, epoch, func(_ int64, h *frame.Header) error {
+		err = s.scan.search(sl, sector, epoch, func(_ int64, h *frame.Header) error {
 			if h.LSN <= s.scan.at.lsn || s.scan.cut(h.LSN) {
 				return nil
 			}

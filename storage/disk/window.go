@@ -23,6 +23,13 @@ const (
 	hopBytes    = 4 << 10
 )
 
+// turn has the window read a slot, with the memory that it has.
+func (w *window) turn(s *slot) {
+	buf := w.buf[:0]
+	*w = *s.window()
+	w.buf = buf
+}
+
 // expect says that the bytes at the next position come so many bytes behind the last: it decides whether what lies between is read.
 func (w *window) expect(step int) {
 	w.ahead = windowBytes

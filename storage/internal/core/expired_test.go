@@ -9,11 +9,12 @@ import (
 // What a checkpoint at some LSN passes over must lie in front of it, or a replay would find the partition further than its records.
 func TestExpiredGoesNoFurtherThanTheLimit(t *testing.T) {
 	p, b := &Partition{share: &Share{}}, NewPool(1<<20).Get(1<<10)
+	var hs []frame.Header
 	for i := range int64(4) {
-		h := &frame.Header{Kind: frame.Batch, LSN: frame.LSN(10 + i), Base: 5 * i, Span: 5, Count: 5, Time: i}
-		if err := p.Recover(h, b, frame.HeaderSize); err != nil {
-			t.Fatal(err)
-		}
+		hs = append(hs, frame.Header{Kind: frame.Batch, LSN: frame.LSN(10 + i), Base: 5 * i, Span: 5, Count: 5, Time: i})
+	}
+	if n, err := p.Recover(hs, b, 0); n != len(hs) || err != nil {
+		t.Fatal(n, err)
 	}
 	p.Begin(17)
 	for limit, want := range map[frame.LSN]Marks{

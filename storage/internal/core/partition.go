@@ -106,6 +106,12 @@ func (p *Partition) bounds() storage.Bounds {
 
 // push adds a staged frame to the tail; its size is counted already. The partition is locked.
 func (p *Partition) push(h *frame.Header, b *Block, body int) {
+	p.add(h, b, body)
+	b.Unspilled.Add(1)
+}
+
+// add is push of a frame that the block does not count.
+func (p *Partition) add(h *frame.Header, b *Block, body int) {
 	p.tail.push(tailFrame{
 		base: h.Base, ordinal: p.count, time: h.Time, lsn: h.LSN,
 		block: b, body: uint32(body), bodyLen: h.BodyLen, span: h.Span, count: h.Count,
@@ -113,25 +119,35 @@ func (p *Partition) push(h *frame.Header, b *Block, body int) {
 	p.next = h.Next()
 	p.count += int64(h.Count)
 	p.time = h.Time
-	b.Unspilled.Add(1)
 }
 
 // ErrOrder says that a journal's frame does not follow what its partition has.
 var ErrOrder = errors.New("storage: offsets do not follow each other")
 
-// Recover adds a frame that is committed. Before the store serves.
-func (p *Partition) Recover(h *frame.Header, b *Block, body int) error {
-	if h.Base < p.next {
-		return ErrOrder
+// Recover adds frames that are committed and lie one behind the other in b from at on. It returns how many it has added: all, unless one does not follow. Before
+// the store serves.
+func (p *Partition) Recover(hs []frame.Header, b *Block, at int) (n int, err error) {
+	p.tail.reserve(len(hs), 0)
+	for n < len(hs) {
+		h := &hs[n]
+		if h.Base < p.next {
+			err = ErrOrder
+			break
+		}
+		if b.backing == nil {
+			p.share.bytes.Add(int64(h.Size()))
+		}
+		p.add(h, b, at+frame.HeaderSize)
+		at += h.Size()
+		n++
 	}
-	if b.backing == nil {
-		p.share.bytes.Add(int64(h.Size()))
-	}
-	p.tail.double()
-	p.push(h, b, body)
+	b.Unspilled.Add(int32(n))
 	p.raise(p.next, p.count)
-	return nil
+	return n, err
 }
+
+// Expect makes room for so many frames if there is none for n. Before the store serves.
+func (p *Partition) Expect(n, frames int) { p.tail.reserve(n, frames) }
 
 // Lose adds offsets whose records are lost behind what is committed. Before the store serves.
 func (p *Partition) Lose(first, next, records, nanos int64) error {

@@ -43,10 +43,11 @@ func (t *tail) len() int            { return len(t.frames) - t.head }
 func (t *tail) at(i int) *tailFrame { return &t.frames[t.head+i] }
 func (t *tail) push(f tailFrame)    { t.frames = append(t.frames, f) }
 
-// double makes room for as many frames again as there are, if there is none: where many come at once, growing by less costs more than taking them.
-func (t *tail) double() {
-	if len(t.frames) == cap(t.frames) {
-		t.frames = slices.Grow(t.frames, max(len(t.frames), 16))
+// reserve makes room for expected frames if there is none for n, and for at least as many again as there are: where many come at once, growing by less costs more than
+// taking them.
+func (t *tail) reserve(n, expected int) {
+	if cap(t.frames)-len(t.frames) < n {
+		t.frames = slices.Grow(t.frames, max(n, expected, len(t.frames), 16))
 	}
 }
 

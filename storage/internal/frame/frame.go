@@ -21,6 +21,7 @@
 package frame
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -193,9 +194,19 @@ func Resembles(src []byte, epoch uint32) bool {
 		Kind(src[12]-1) < last && Flags(src[13]) <= End && src[14]-1 < Version && src[15] == 0
 }
 
+// emptyBytes is how many zeros Search passes over at once: much of a journal was never used.
+const emptyBytes = 4096
+
+// empty tells whether p is zeros: the first 8 bytes are, and each is what the one 8 in front of it is.
+func empty(p []byte) bool { return [8]byte(p) == [8]byte{} && bytes.Equal(p[8:], p[:len(p)-8]) }
+
 // Search returns the first multiple of 8 at which src, to which all positions belong that a whole header fits behind, Resembles a frame of epoch; -1 if there is none.
 func Search(src []byte, epoch uint32) int {
 	for i := 0; i+HeaderSize <= len(src); i += 8 {
+		if i%emptyBytes == 0 && i+emptyBytes <= len(src) && empty(src[i:i+emptyBytes]) {
+			i += emptyBytes - HeaderSize // up to there a header would be zeros
+			continue
+		}
 		if LSN(binary.LittleEndian.Uint64(src[i+16:])).Epoch() == epoch && Resembles(src[i:], epoch) {
 			return i
 		}

@@ -369,3 +369,23 @@ func TestHeaderAllocations(t *testing.T) {
 		t.Errorf("Put and Next allocate %v times, want 0", n)
 	}
 }
+
+// TestSearch: a header is found wherever it lies among zeros, also where it begins or ends at the edge of what is passed over at once, and what does not fit is not.
+func TestSearch(t *testing.T) {
+	const epoch, size = 3, 3*4096 + 8
+	h := frame.Header{Kind: frame.Batch, LSN: frame.At(epoch, 7), Span: 1, Count: 1}
+	for at := 0; at+8 <= size; at += 8 {
+		src := make([]byte, size+frame.HeaderSize)
+		h.Put(src[at:], 1)
+		want := at
+		if src = src[:size]; at+frame.HeaderSize > size {
+			want = -1
+		}
+		if got := frame.Search(src, epoch); got != want {
+			t.Fatalf("a frame at byte %d of %d is found at %d, want %d", at, size, got, want)
+		}
+		if got := frame.Search(src, epoch+1); got != -1 {
+			t.Fatalf("a frame of another epoch at byte %d is found at %d", at, got)
+		}
+	}
+}
