@@ -73,11 +73,11 @@ func openBench(b *testing.B) *queue.Broker {
 	must(b, err)
 	b.Cleanup(func() { must(b, br.Close()) })
 	must(b, br.EnsureTopic(b.Context(), "warm-up", queue.TopicConfig{}))
-	batch := make([]queue.Message, 64)
+	batch := make([]queue.Message, 16) // more than a block of memory takes would have blocks of its own, which nobody uses again
 	for i := range batch {
-		batch[i] = queue.Message{Topic: "warm-up", Value: make([]byte, 16<<10)}
+		batch[i] = queue.Message{Topic: "warm-up", Value: make([]byte, 15<<10)}
 	}
-	for range warmUp / (1 << 20) {
+	for range warmUp / (16 * 15 << 10) {
 		_, err := br.PublishBatch(b.Context(), batch...)
 		must(b, err)
 	}
