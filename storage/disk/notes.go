@@ -89,7 +89,7 @@ func noted(h *frame.Header) int {
 func (n *notes) page(in *slot, at int64, l frame.LSN) *notePage {
 	if last := len(n.pages) - 1; last >= 0 {
 		p := &n.pages[last]
-		if p.in == in && p.to == at && len(p.frames) < cap(p.frames) {
+		if p.in == in && p.to == at && p.first+frame.LSN(len(p.frames)) == l && len(p.frames) < cap(p.frames) {
 			return p
 		}
 	}
