@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
@@ -20,7 +21,7 @@ import (
 
 // TestCrash cuts the power, or kills, at every operation that changes the disk, in the modes of memfs, opens what is left, and holds it
 // against what was promised until then. The recovery is crashed, too, and goes on from there; and what was recovered is published to and
-// crashed again, so that an offset that was given twice shows.
+// crashed again, so that an offset that was given twice shows. In every other script the wall clock is set all the time.
 func TestCrash(t *testing.T) {
 	target := int64(sized(t, 5_000, 50_000, 2_000_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 2, 3, len(crashes)), again: sized(t, 8, 4, 3)}
@@ -28,11 +29,27 @@ func TestCrash(t *testing.T) {
 	for s.get("points") < target && !s.failed() {
 		scripts++
 		seed := uint64(scripts)
+		if s.open = nil; seed%2 == 0 {
+			s.open = (&unsteadyClock{}).openFS
+		}
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { s.script(t, seed, 110) })
 	}
 	line := fmt.Sprintf("%d crash points over %d scripts, %d of them in a recovery, %d after one; %d opens with the journal's end taken over, %d with it in doubt, %d anew; %d entries acknowledged, %d commits, %d slot changes, %d spills, %d checkpoints, %d records trimmed, %d files removed",
 		s.get("points"), scripts, s.get("in recovery"), s.get("after recovery"), s.get("taken over"), s.get(disk.InDoubt), s.get("anew"), s.get("acknowledged"), s.get("commits"), s.get("slots"), s.get("spills"), s.get("checkpoints"), s.get("trimmed"), s.get("removed"))
 	s.end(t, "crash sweep", line, "points", "in recovery", "after recovery", "taken over", disk.InDoubt, "anew", "acknowledged", "commits", "slots", "spills", "checkpoints", "segments", "clean", "cut", "trimmed", "removed")
+}
+
+// unsteadyClock is a wall clock that is set by some seconds, ahead or back, at one of every 200 looks or so.
+type unsteadyClock struct{ looks, off atomic.Int64 }
+
+func (c *unsteadyClock) openFS(fs vfs.FS) (*disk.Store, error) {
+	return disk.OpenFS(fs, disk.TurnClock(tiny(), func() (wall, mono int64) {
+		now := time.Now().UnixNano()
+		if n := c.looks.Add(1); n%211 == 0 {
+			c.off.Add((n%20 - 11) * int64(time.Second))
+		}
+		return now + c.off.Load(), now
+	}))
 }
 
 // crashes are the modes: those that every store must survive, and the one that only a store survives which never writes to a sector again that
@@ -108,7 +125,7 @@ func slotUses(t *testing.T, fs *memfs.FS) int {
 // drive runs the script in three lives of the store.
 func (s *sweep) drive(fs *memfs.FS, h *storagetest.History, seed uint64, steps int) error {
 	for life := range uint64(3) {
-		st, err := open(fs)
+		st, err := s.opened(fs)
 		if err != nil {
 			return err
 		}

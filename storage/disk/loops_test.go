@@ -67,6 +67,8 @@ func steps(s storage.Store, h *storagetest.History, seed uint64, n int, removes 
 
 // tally is the sums of a loop, over all its goroutines. A loop in which something of it stays zero has tested less than it says.
 type tally struct {
+	open func(vfs.FS) (*disk.Store, error) // how stores are opened; nil: open
+
 	mu       sync.Mutex
 	counts   map[string]int64
 	verdict  storagetest.Verdict
@@ -144,9 +146,16 @@ func (a *tally) end(t *testing.T, name, line string, positive ...string) {
 	}
 }
 
+func (a *tally) opened(fs vfs.FS) (*disk.Store, error) {
+	if a.open != nil {
+		return a.open(fs)
+	}
+	return open(fs)
+}
+
 // check opens fs, compares it with h, and hands the store to then, which leaves it open; it returns false if anything was wrong.
 func (a *tally) check(fs vfs.FS, h *storagetest.History, loss storagetest.Loss, seed uint64, where string, then func(*disk.Store)) bool {
-	s, err := open(fs)
+	s, err := a.opened(fs)
 	if err != nil {
 		a.wrong("%s: open: %v", where, err)
 		return false
