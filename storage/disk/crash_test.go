@@ -30,23 +30,27 @@ func TestCrash(t *testing.T) {
 		scripts++
 		seed := uint64(scripts)
 		if s.open = nil; seed%2 == 0 {
-			s.open = (&unsteadyClock{}).openFS
+			s.open = (&unsteadyClock{tally: s.tally}).openFS
 		}
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { s.script(t, seed, 110) })
 	}
 	line := fmt.Sprintf("%d crash points over %d scripts, %d of them in a recovery, %d after one; %d opens with the journal's end taken over, %d with it in doubt, %d anew; %d entries acknowledged, %d commits, %d slot changes, %d spills, %d checkpoints, %d records trimmed, %d files removed",
 		s.get("points"), scripts, s.get("in recovery"), s.get("after recovery"), s.get("taken over"), s.get(disk.InDoubt), s.get("anew"), s.get("acknowledged"), s.get("commits"), s.get("slots"), s.get("spills"), s.get("checkpoints"), s.get("trimmed"), s.get("removed"))
-	s.end(t, "crash sweep", line, "points", "in recovery", "after recovery", "taken over", disk.InDoubt, "anew", "acknowledged", "commits", "slots", "spills", "checkpoints", "segments", "clean", "cut", "trimmed", "removed")
+	s.end(t, "crash sweep", line, "points", "in recovery", "after recovery", "taken over", disk.InDoubt, "anew", "acknowledged", "commits", "slots", "spills", "checkpoints", "segments", "clean", "cut", "trimmed", "removed", "clock set")
 }
 
 // unsteadyClock is a wall clock that is set by some seconds, ahead or back, at one of every 200 looks or so.
-type unsteadyClock struct{ looks, off atomic.Int64 }
+type unsteadyClock struct {
+	*tally
+	looks, off atomic.Int64
+}
 
 func (c *unsteadyClock) openFS(fs vfs.FS) (*disk.Store, error) {
 	return disk.OpenFS(fs, disk.TurnClock(tiny(), func() (wall, mono int64) {
 		now := time.Now().UnixNano()
 		if n := c.looks.Add(1); n%211 == 0 {
 			c.off.Add((n%20 - 11) * int64(time.Second))
+			c.count("clock set", 1)
 		}
 		return now + c.off.Load(), now
 	}))
