@@ -70,6 +70,7 @@ func (e *engine) relearn(t *topic) error {
 	if !ok || stored.First != t.First {
 		return nil // it was deleted meanwhile
 	}
+	t.reshape(&stored) // first, since nobody is to be told of partitions that others do not see
 	m, err := decodeSettings(&stored)
 	if err == nil {
 		t.manner.Store(m)

@@ -37,19 +37,16 @@ func (e *engine) AddPartitions(ctx context.Context, name string, total int) erro
 	return err
 }
 
-// growTopic has the store and the topic have the partitions.
+// growTopic has the store and the topic have the partitions. Where the topic has more already, since another call has given them a moment ago, they are seen by all before that is told.
 func (e *engine) growTopic(ctx context.Context, t *topic, total int) error {
 	stored, err := e.store.GrowTopic(ctx, t.Name, total)
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, storage.ErrShrink):
 		return err
-	case stored.First != t.First: // it was deleted, and made anew
+	case err == nil && stored.First != t.First: // it was deleted, and made anew
 		return storage.ErrNotFound
 	}
-	e.mu.Lock()
-	t.reshape(&stored)
-	e.mu.Unlock()
-	return e.relearn(t)
+	return errors.Join(err, e.relearn(t))
 }
 
 // catchUp gives a group whose first cursors on the first partitions of t were stored a moment ago, as many as it had, those on partitions that the topic was given before that.
