@@ -109,7 +109,9 @@ type Settlement struct {
 	Publish []Message     // of SettleDone, CanCommit: stored together with the outcome, but for duplicates, or neither is; Settle returns when both are durable
 	Marks   bool          // of SettleDone: what was marked by MemberMarker is stored with it too; else it is given up
 	Wait    bool          // of SettleDone: Settle returns when it is durable
-	Err     error         // set by Settle
+	// Returned, with Group.Borrowed, says that the bytes of the hand-over are used no more, once the outcome has taken effect and what is published with it is stored: the engine may use their memory again.
+	Returned bool
+	Err      error // set by Settle
 }
 
 // Capabilities is what an engine can do.

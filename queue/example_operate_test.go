@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -127,4 +128,32 @@ func ExampleGroup_exclusive() {
 	stop()
 	members.Wait()
 	// Output: one has all: true
+}
+
+// A handler that keeps nothing borrows what it is given: it costs no fresh memory, and in memory no copy.
+func ExampleGroup_borrowed() {
+	ctx := context.Background()
+	broker, err := embedded.InMemory(embedded.Options{})
+	must(err)
+	defer broker.Close()
+	must(broker.EnsureTopic(ctx, "readings", queue.TopicConfig{Partitions: 4, Durability: queue.Memory}))
+	for i := range 1000 {
+		_, err := broker.Publish(ctx, queue.Message{Topic: "readings", Value: strconv.AppendInt(nil, int64(i), 10)})
+		must(err)
+	}
+	consuming, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	var sum atomic.Int64
+	go func() {
+		ended <- broker.Consume(consuming, queue.Group{Name: "sums", Topics: []string{"readings"}, Borrowed: true}, func(_ context.Context, d *queue.Delivery) error {
+			n, err := strconv.ParseInt(string(d.Value), 10, 64) // d.Value is not to be kept: string copies it
+			sum.Add(n)
+			return err
+		})
+	}()
+	must(broker.WaitIdle(ctx, "sums"))
+	stop()
+	must(<-ended)
+	fmt.Println(sum.Load())
+	// Output: 499500
 }

@@ -49,6 +49,11 @@ type Group struct {
 	// MaxStuckHandlers at a time.
 	HandlerTimeout time.Duration
 
+	// Borrowed is for handlers that keep nothing: the key, the value and the headers of a message are good until the handler returns, or the BatchHandler that it was given to, and must not be changed. In memory they are
+	// what the topic holds, and what is read from disk is in memory that is used over and over; without Borrowed they are the handler's own, which costs as much as all else that a message of 1 KiB needs. What is published
+	// is copied; an error must keep nothing of them. Not with Deliveries. Engines may do without it, as the embedded one does where topics are compressed.
+	Borrowed bool
+
 	Lease time.Duration // of Deliveries only: how long a delivery may be held without extending it; 0: 30s
 
 	// Exclusive gives everything to one member. The others stand by, and the one that has waited longest takes over when it leaves. Shared.
@@ -162,6 +167,7 @@ func (g Group) validate(s shape, handled bool) error {
 	f.check(g.HandlerTimeout >= 0, "HandlerTimeout", g.HandlerTimeout, "not negative")
 	f.check(g.HandlerTimeout == 0 || s != byLease, "HandlerTimeout", g.HandlerTimeout, "not with Deliveries, which have a Lease")
 	f.check(g.HandlerTimeout == 0 || g.Resume == nil, "HandlerTimeout", g.HandlerTimeout, "not with Resume, where no two handlers may be at work")
+	f.check(!g.Borrowed || s != byLease, "Borrowed", g.Borrowed, "not with Deliveries, which may be held by any goroutine")
 	f.check(g.Lease >= 0, "Lease", g.Lease, "not negative")
 	f.check(g.Lease == 0 || s == byLease, "Lease", g.Lease, "only with Deliveries")
 	if s != byBatch {

@@ -316,6 +316,9 @@ func (w *worker) uncommitted(n int) {
 // send settles what is in hand, and forgets it, so that an idle worker keeps no message alive.
 func (w *worker) send() {
 	n := len(w.failures)
+	for i := range w.settlements[:n] {
+		w.settlements[i].Returned = w.c.group.Borrowed && !w.standsIn
+	}
 	w.c.member.Settle(context.Background(), w.settlements[:n])
 	w.uncommitted(n)
 	for i := range w.settlements[:n] {

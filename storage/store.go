@@ -55,8 +55,8 @@ type Store interface {
 	// at least from. Records below Bounds.First are skipped silently: compare offsets.
 	// Errors: ErrNotFound, *DamageError, and those of the file system.
 	Read(dst []Record, p PartitionID, from int64, maxBytes int) (records []Record, next int64, err error)
-	// ReadInto is Read with memory of the caller's: the records' slices are part of *buf, which is replaced by a larger one where it is too small. So
-	// they are good until the caller uses *buf again. It spares fresh memory, which costs more than the read.
+	// ReadInto is Read with memory of the caller's: the records' slices are part of *buf, which is replaced by a larger one where it is too small, and is as long as what was
+	// used of it. So they are good until the caller uses that again. It spares fresh memory, which costs more than the read.
 	ReadInto(dst []Record, buf *[]byte, p PartitionID, from int64, maxBytes int) (records []Record, next int64, err error)
 	// Bounds tells what p holds.
 	Bounds(p PartitionID) (Bounds, error)

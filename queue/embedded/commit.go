@@ -280,6 +280,7 @@ func (x *commit) end(err error) {
 		msg.committing, msg.starting = false, false
 		switch {
 		case err != nil || x.starts:
+			msg.returned = false // who has it may settle it in another way
 			m.resume(t.item)
 		case x.claims:
 			msg.claim()

@@ -27,6 +27,8 @@ type engine struct {
 	began     time.Time
 	died      bool      // the owner before did not close the store
 	publishes sync.Pool // of *publish
+	slabs     sync.Pool // of *slab, empty, with memory of their own
+	empties   sync.Pool // of *slab without
 	flusher   flusher
 	committer committer
 	indexer   indexer
@@ -71,6 +73,8 @@ func newEngine(s storage.Store, k kind) *engine {
 	}
 	report := s.Report()
 	e.died = !report.New && !report.Clean
+	e.slabs.New = func() any { return &slab{buf: make([]byte, 0, slabBytes)} }
+	e.empties.New = func() any { return new(slab) }
 	e.publishes.New = func() any { return &publish{batchOf: map[storage.PartitionID]int32{}} }
 	e.flusher.init(e)
 	e.committer.init(e)

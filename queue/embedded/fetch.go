@@ -17,9 +17,9 @@ func (f *feed) fetch(m *member) {
 func (p *partition) refill(m *member) (err error) {
 	g := p.group
 	p.unread, p.reading = false, true // before the read: what is stored during it is news again
-	from, epoch, buffer := p.window.Next(), p.epoch, g.buffer()
+	from, epoch, buffer, lent := p.window.Next(), p.epoch, g.buffer(), p.slab(m)
 	g.mu.Unlock()
-	got, err := p.read(m, buffer, from, epoch)
+	got, err := p.read(m, buffer, lent, from, epoch)
 	g.mu.Lock()
 	switch {
 	case err != nil && m == nil:
@@ -30,7 +30,7 @@ func (p *partition) refill(m *member) (err error) {
 		p.unread = true
 	default:
 		p.unread = p.unread || got.more
-		if p.add(got.records, got.next) && !got.more {
+		if p.add(&got) && !got.more {
 			p.reached(m, got.total)
 		}
 		p.makeRoom()
@@ -42,6 +42,7 @@ func (p *partition) refill(m *member) (err error) {
 		p.hasRead = nil
 	}
 	g.keep(got.records)
+	p.shelve(lent, got.slab)
 	p.offer()
 	g.stopIfSpent()
 	return err
@@ -50,13 +51,14 @@ func (p *partition) refill(m *member) (err error) {
 // piece is what one read found.
 type piece struct {
 	records []storage.Record
+	slab    *slab // that their bytes are in; nil: they are in memory of their own
 	next    int64
 	more    bool
 	total   int64 // records ever stored, the last of these included, if there are no more
 }
 
 // read reads from an offset on, behind what is not there any more, of which it tells m. It is called without g.mu.
-func (p *partition) read(m *member, dst []storage.Record, from int64, epoch int) (piece, error) {
+func (p *partition) read(m *member, dst []storage.Record, into *slab, from int64, epoch int) (piece, error) {
 	e := p.group.engine
 	for {
 		b, err := e.store.Bounds(p.id) // before the read, so that it counts nothing that the read does not see
@@ -68,7 +70,7 @@ func (p *partition) read(m *member, dst []storage.Record, from int64, epoch int)
 		if err != nil {
 			return piece{records: dst}, err
 		}
-		rs, next, err := e.store.Read(dst, p.id, from, readBytes)
+		rs, in, next, err := p.readInto(dst, into, from)
 		if err != nil {
 			return piece{records: rs}, err
 		}
@@ -79,7 +81,7 @@ func (p *partition) read(m *member, dst []storage.Record, from int64, epoch int)
 				continue
 			}
 		}
-		got := piece{records: rs, next: next, more: len(rs) > 0 && next < b.Next, total: b.Records}
+		got := piece{records: rs, slab: in, next: next, more: len(rs) > 0 && next < b.Next, total: b.Records}
 		for i := len(rs) - 1; i >= 0 && rs[i].Offset >= b.Next; i-- {
 			got.total++ // stored since
 		}

@@ -34,6 +34,7 @@ type group struct {
 	ahead         lanes.Count                                     // guarded by mu; how far ByPartition reads ahead in a partition
 	spare         []*receiver                                     // guarded by mu; to be used again
 	buffers       [][]storage.Record                              // guarded by mu; the same
+	slabs         []*slab                                         // guarded by mu; with room for another read
 	dirty         []*track                                        // guarded by mu; with cursors to be written
 	revoked       []revocation                                    // guarded by mu; to be told
 	dormant       []storage.Cursor                                // guarded by mu; what the store had before the first Join, once somebody asked

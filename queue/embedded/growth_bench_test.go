@@ -29,7 +29,7 @@ func BenchmarkGrowth(b *testing.B) {
 
 // growing measures a queue with much, by grow, against one with as much as growing began with.
 func growing(b *testing.B, much int, grow func(p *pipe, n int)) {
-	large, small := newPipe(b, openBench(b), queue.ByKey, queue.OS, 1), newPipe(b, openBench(b), queue.ByKey, queue.OS, 1)
+	large, small := newPipe(b, openBench(b), queue.ByKey, queue.OS, 1, false), newPipe(b, openBench(b), queue.ByKey, queue.OS, 1, false)
 	small.prefill(growthFrom)
 	large.prefill(growthFrom)
 	grow(large, much)

@@ -184,7 +184,7 @@ func (g *group) unknown(want *queue.Group, topics []*topic) ([]*partition, error
 		return nil, err
 	}
 	if g.set == nil {
-		g.set = lanes.NewSet[message]()
+		g.set = lanes.NewSet((*message).freed)
 	}
 	var ps []*partition
 	for _, t := range topics {
@@ -354,6 +354,7 @@ func (g *group) dismiss(m *member) {
 
 // end gives up what only members need. Cursors, and what is known of failures, stay.
 func (g *group) end() {
+	g.slabs = nil
 	for _, p := range g.active {
 		if p.unwatch != nil {
 			p.unwatch()

@@ -155,7 +155,7 @@ func TestLeavingEndsLeases(t *testing.T) {
 func TestLeasesAreInTheOrderOfTheirEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var l leases
-		set := lanes.NewSet[message]()
+		set := lanes.NewSet(func(*message) {})
 		var all []*lanes.Item[message]
 		pick := func(t *rapid.T) int {
 			if len(all) == 0 {

@@ -248,6 +248,10 @@ func (m *member) take(r *receiver, dst []queue.Handover, limits queue.ReceiveLim
 func (m *member) handOver(it *lanes.Item[message], h *queue.Handover, r *receiver) {
 	msg := &it.Value
 	p, rec := msg.partition, &msg.record
+	if msg.slab != nil && !m.Group.Borrowed { // another member has read it
+		msg.giveUp(false)
+		msg.reload = true
+	}
 	if msg.reload || len(rec.Headers) > 0 {
 		r.later = append(r.later, later{handover: h, partition: p, track: msg.track.id, offset: msg.offset, headers: rec.Headers, reload: msg.reload})
 	}

@@ -35,6 +35,7 @@ type partition struct {
 	feed    *feed         // whose receivers read and take; nil: nobody
 	unread  bool          // the store may have records from window.Next on
 	listed  bool          // in feed.unread
+	copied  bool          // the store cannot have it read in place
 	reading bool          // a receiver reads, or who drops what is oldest
 	hasRead chan struct{} // closed when that is over; nil: nobody waits for it
 	unwatch func()
@@ -59,7 +60,9 @@ type message struct {
 	record    storage.Record // with the offset that it had when it was published, and the time
 	slot      uint64         // in the track's window
 	attempts  uint32         // failed ones
+	slab      *slab          // that the record's bytes are in; nil: they are in memory of their own
 	reload    bool           // the record's bytes belong to a handler that had them: read them again
+	returned  bool           // who had it uses the record's bytes no more
 	claimed   bool           // done, and in flight all the same
 	suspect   bool           // the process died while it was in flight: it runs alone
 
@@ -131,26 +134,29 @@ func (p *partition) room() bool {
 	return queued.Items < p.group.ahead.Items && queued.Bytes < p.group.ahead.Bytes
 }
 
-// add takes in what was read from window.Next up to next, as far as there is room. It is true if that was all.
-func (p *partition) add(rs []storage.Record, next int64) bool {
-	for i := range rs {
+// add takes in what was read from window.Next on, as far as there is room. It is true if that was all.
+func (p *partition) add(got *piece) bool {
+	for i := range got.records {
 		if p.window.Len() >= windowRecords {
 			p.unread = true
 			return false
 		}
-		p.addRecord(&rs[i])
+		p.addRecord(&got.records[i], got.slab)
 	}
-	p.window.Advance(next)
+	p.window.Advance(got.next)
 	return true
 }
 
-func (p *partition) addRecord(r *storage.Record) {
+func (p *partition) addRecord(r *storage.Record, s *slab) {
 	slot, fresh := p.window.Add(r.Offset, r.Size())
 	if !fresh {
 		return
 	}
 	it := p.group.set.Item()
-	it.Value = message{partition: p, track: &p.track, offset: r.Offset, record: *r, slot: slot}
+	it.Value = message{partition: p, track: &p.track, offset: r.Offset, record: *r, slot: slot, slab: s}
+	if s != nil {
+		s.held++
+	}
 	it.Seq, it.Size = r.Offset, r.Size()
 	if f, failed := p.window.Failure(r.Offset); failed {
 		it.Value.attempts, it.Value.suspect = f.Attempts, decodeNote(f.Note).crashes > 0

@@ -170,10 +170,10 @@ func (rd *reader) yield(p *readerPart, rs []storage.Record, yield func(*queue.Re
 		}
 		r := &rd.record
 		if rd.buf == nil {
-			if i%slab == 0 {
-				records = make([]queue.Record, min(len(rs)-i, slab))
+			if i%recordsAtOnce == 0 {
+				records = make([]queue.Record, min(len(rs)-i, recordsAtOnce))
 			}
-			r = &records[i%slab]
+			r = &records[i%recordsAtOnce]
 		}
 		rd.fill(r, p, &rs[i])
 		if !yield(r, nil) {
@@ -183,8 +183,8 @@ func (rd *reader) yield(p *readerPart, rs []storage.Record, yield func(*queue.Re
 	return true
 }
 
-// slab is how many records are made in one piece: none of them is given up while the caller keeps another.
-const slab = 64
+// recordsAtOnce is how many records are made in one piece: none of them is given up while the caller keeps another.
+const recordsAtOnce = 64
 
 func (rd *reader) fill(r *queue.Record, p *readerPart, from *storage.Record) {
 	r.Topic, r.Key, r.Value, r.Timestamp = rd.topic.Name, from.Key, from.Value, from.Timestamp

@@ -28,6 +28,7 @@ func (m *member) Settle(ctx context.Context, ss []queue.Settlement) {
 			g.extend(t.item, s.After)
 			continue
 		}
+		t.item.Value.returned = s.Returned
 		if commits(s) || s.Outcome == queue.SettleDone && s.Marks && t.marks != nil {
 			if x == nil {
 				x = &commit{member: m}
@@ -187,7 +188,8 @@ func (m *member) forget(t *token) {
 	if msg.suspect {
 		m.group.suspects--
 	}
-	msg.token = nil
+	msg.giveUp(!msg.returned)
+	msg.token, msg.returned = nil, false
 	msg.reload = true
 	msg.record.Key, msg.record.Value, msg.record.Headers = nil, nil, nil
 }

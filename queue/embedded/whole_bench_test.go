@@ -23,8 +23,8 @@ const (
 // end noted; so many a call are published and, at most, handled. Against it stands a goroutine that writes and one that reads back, checks sums, calls the handler, and writes how far it came.
 func BenchmarkConsumeOS(b *testing.B) {
 	br, l := openBench(b), newRawLog(b)
-	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int) {
-		p := newPipe(b, br, order, queue.OS, atOnce)
+	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int, borrowed bool) {
+		p := newPipe(b, br, order, queue.OS, atOnce, borrowed)
 		r := &rawPipe{rawLog: l, positions: newRawLog(b), message: make([]byte, size), atOnce: atOnce}
 		against(b, size, p.move(size), r.move, "raw")
 	})
@@ -35,19 +35,22 @@ func BenchmarkConsumeMemory(b *testing.B) {
 	br, err := embedded.InMemory(embedded.Options{})
 	must(b, err)
 	defer br.Close()
-	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int) {
-		p := newPipe(b, br, order, queue.Memory, atOnce)
+	wholeWay(b, func(b *testing.B, order queue.Order, size, atOnce int, borrowed bool) {
+		p := newPipe(b, br, order, queue.Memory, atOnce, borrowed)
 		against(b, size, p.move(size), throughChannel(size), "channel")
 	})
 }
 
-// wholeWay runs f for each order, size, and number of messages a call.
-func wholeWay(b *testing.B, f func(b *testing.B, order queue.Order, size, atOnce int)) {
+// wholeWay runs f for each order, size, and number of messages a call, with handlers that may keep what they are given and with such that may not.
+func wholeWay(b *testing.B, f func(b *testing.B, order queue.Order, size, atOnce int, borrowed bool)) {
 	for _, order := range []queue.Order{queue.ByKey, queue.ByPartition, queue.Unordered} {
 		b.Run(order.String(), func(b *testing.B) {
 			bySize(b, func(b *testing.B, size int) {
 				for _, atOnce := range []int{1, 100} {
-					b.Run(fmt.Sprintf("%d a call", atOnce), func(b *testing.B) { f(b, order, size, atOnce) })
+					b.Run(fmt.Sprintf("%d a call", atOnce), func(b *testing.B) {
+						b.Run("owned", func(b *testing.B) { f(b, order, size, atOnce, false) })
+						b.Run("borrowed", func(b *testing.B) { f(b, order, size, atOnce, true) })
+					})
 				}
 			})
 		})
@@ -67,7 +70,7 @@ type pipe struct {
 	all  chan struct{} // of one: left came to 0
 }
 
-func newPipe(b *testing.B, br *queue.Broker, order queue.Order, d queue.Durability, atOnce int) *pipe {
+func newPipe(b *testing.B, br *queue.Broker, order queue.Order, d queue.Durability, atOnce int, borrowed bool) *pipe {
 	b.Helper()
 	p := &pipe{b: b, broker: br, topic: order.String(), atOnce: atOnce, all: make(chan struct{}, 1)}
 	must(b, br.EnsureTopic(b.Context(), p.topic, queue.TopicConfig{Partitions: benchPartitions, Durability: d}))
@@ -76,7 +79,7 @@ func newPipe(b *testing.B, br *queue.Broker, order queue.Order, d queue.Durabili
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	g := queue.Group{Name: order.String(), Topics: []string{p.topic}, Order: order, Batch: queue.Batch{Messages: atOnce, Wait: time.Millisecond}}
+	g := queue.Group{Name: order.String(), Topics: []string{p.topic}, Order: order, Borrowed: borrowed, Batch: queue.Batch{Messages: atOnce, Wait: time.Millisecond}}
 	go func() { ended <- p.consume(ctx, g) }()
 	b.Cleanup(func() {
 		stop()

@@ -97,7 +97,7 @@ func runCase(t *testing.T, h Harness, c testCase) {
 func allCases() []testCase {
 	var all []testCase
 	for _, cs := range [][]testCase{
-		topicCases(), publishCases(), placementCases(), limitCases(), batchCases(), byteCases(),
+		topicCases(), publishCases(), placementCases(), limitCases(), batchCases(), byteCases(), borrowCases(),
 		groupCases(), startCases(), orderCases(), retryCases(), memberCases(), rebalanceCases(), batchHandlerCases(),
 		leaseCases(), loopCases(), conductCases(), leaseholderCases(),
 		boundCases(), panicCases(), stopCases(), closeCases(), resumeCases(), readCases(), idleCases(), statsCases(),

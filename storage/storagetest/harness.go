@@ -50,6 +50,7 @@ func Test(t *testing.T, newHarness func(tb testing.TB) Harness) {
 		{"ReadSizes", testReadSizes},
 		{"PrivateBytes", testPrivateBytes},
 		{"BorrowedBytes", testBorrowedBytes},
+		{"ReadInPlace", testReadInPlace},
 		{"Unknown", testUnknown},
 		{"EntryIsAtomic", testEntryIsAtomic},
 		{"Durability", testDurability},

@@ -65,7 +65,7 @@ func TestHeapTakesLogarithmicSteps(t *testing.T) {
 func TestThousandsStandAside(t *testing.T) {
 	const n = 5000
 	for name, order := range orders(t, n) {
-		set, turns := NewSet[int](), &Turns[int]{}
+		set, turns := NewSet(func(*int) {}), &Turns[int]{}
 		p := set.Partition()
 		p.Give(turns)
 		due := make([]time.Duration, n)

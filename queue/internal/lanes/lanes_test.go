@@ -33,7 +33,7 @@ type modelLane struct {
 
 func TestSetKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{t: t, set: NewSet[string](), turns: [2]*Turns[string]{{}, {}}}
+		m := &model{t: t, set: NewSet(func(*string) {}), turns: [2]*Turns[string]{{}, {}}}
 		for range 3 {
 			p := m.set.Partition()
 			p.Give(m.turns[0])
@@ -394,7 +394,7 @@ func (part *modelPart) checkOldest(t *rapid.T) {
 }
 
 func TestPartitionsTakeTurns(t *testing.T) {
-	set, turns := NewSet[int](), &Turns[int]{}
+	set, turns := NewSet(func(*int) {}), &Turns[int]{}
 	for n := range 3 {
 		p := set.Partition()
 		p.Give(turns)
@@ -414,7 +414,7 @@ func TestPartitionsTakeTurns(t *testing.T) {
 }
 
 func TestSteadyWorkDoesNotAllocate(t *testing.T) {
-	set, turns := NewSet[int](), &Turns[int]{}
+	set, turns := NewSet(func(*int) {}), &Turns[int]{}
 	p := set.Partition()
 	p.Give(turns)
 	keys := [][]byte{[]byte("a"), []byte("b"), []byte("c")}
@@ -436,7 +436,7 @@ func TestSteadyWorkDoesNotAllocate(t *testing.T) {
 }
 
 func TestItemsComeBackInOrder(t *testing.T) {
-	set, turns := NewSet[int](), &Turns[int]{}
+	set, turns := NewSet(func(*int) {}), &Turns[int]{}
 	p := set.Partition()
 	p.Give(turns)
 	for i := range 5 {
@@ -456,7 +456,7 @@ func TestItemsComeBackInOrder(t *testing.T) {
 }
 
 func TestTakeStopsAtWhatIsNotDue(t *testing.T) {
-	set, turns := NewSet[int](), &Turns[int]{}
+	set, turns := NewSet(func(*int) {}), &Turns[int]{}
 	p := set.Partition()
 	p.Give(turns)
 	for i := range 3 {

@@ -14,14 +14,16 @@ type Set[T any] struct {
 	waiting waiting[T]
 	queued  Count // items in all lanes
 
+	freed func(*T) // see NewSet
+
 	items     *Item[T] // free
 	lanes     *lane[T] // free
 	freeItems int
 	freeLanes int
 }
 
-// NewSet returns an empty Set.
-func NewSet[T any]() *Set[T] { return &Set[T]{seed: maphash.MakeSeed()} }
+// NewSet returns an empty Set. freed is given the value of each item that comes to its end: that is done, dropped, shed or freed.
+func NewSet[T any](freed func(*T)) *Set[T] { return &Set[T]{seed: maphash.MakeSeed(), freed: freed} }
 
 // Partition returns a partition without items, which nobody hands out.
 func (s *Set[T]) Partition() *Partition[T] {
@@ -64,6 +66,7 @@ func (s *Set[T]) Queued() Count { return s.queued }
 func (s *Set[T]) hash(key []byte) uint64 { return maphash.Bytes(s.seed, key) }
 
 func (s *Set[T]) free(it *Item[T]) {
+	s.freed(&it.Value)
 	*it = Item[T]{}
 	if s.freeItems < maxFree {
 		s.freeItems++

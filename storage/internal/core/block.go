@@ -20,6 +20,7 @@ type Block struct {
 	buf  []byte // never another; written by one goroutine at a time, before what it wrote is made known under a lock
 	used int    // of buf; known to who writes alone
 	refs atomic.Int32
+	lost atomic.Bool // somebody may read in it for ever
 	pool *Pool
 
 	backing *Backing // where the frames are, of a block that is not in memory; nil of all others
@@ -165,7 +166,7 @@ func (p *Pool) take(n int) *Block {
 
 func (p *Pool) put(b *Block) {
 	p.live.Add(-int64(b.Cap()))
-	if b.Cap() != p.size {
+	if b.Cap() != p.size || b.lost.Load() {
 		return
 	}
 	b.used, b.cached = 0, false

@@ -40,6 +40,7 @@ type Core struct {
 	seed    frame.Seed
 	entries sync.Pool // of *Entry; a field, so that nothing crosses from one store, or test bubble, to another
 	refs    sync.Pool // of *[]tailFrame, for reads
+	loans   sync.Pool // of *loan
 	scratch sync.Pool // of *[]byte, for reads
 	stopped chan struct{}
 	cause   atomic.Pointer[storage.StoppedError]

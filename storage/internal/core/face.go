@@ -72,6 +72,11 @@ func (f Face) ReadInto(dst []storage.Record, buf *[]byte, p storage.PartitionID,
 	return f.core.ReadInto(dst, buf, p, from, maxBytes)
 }
 
+// ReadInPlace implements storage.Lender.
+func (f Face) ReadInPlace(dst []storage.Record, p storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, storage.Loan, error) {
+	return f.core.ReadInPlace(dst, p, from, maxBytes)
+}
+
 // Bounds implements storage.Store.
 func (f Face) Bounds(p storage.PartitionID) (storage.Bounds, error) { return f.core.Bounds(p) }
 

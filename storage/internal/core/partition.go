@@ -29,8 +29,11 @@ type Partition struct {
 	leaving  atomic.Bool                      // its topic's deletion is staged, so nothing of it is staged any more; set under Core.gate
 	dropped  atomic.Bool                      // its topic is deleted: not before this has committed, as its records may be wanted again until then
 
+	// Who appends and who reads does so at the same time: what one of them changes all the time is not to be in a cache line of the other.
+	_         [64]byte
 	appending sync.Mutex // of one whose entries are committed in place: held, in front of mu, while one is; mu only to make it known
 
+	_         [64]byte
 	mu        sync.Mutex
 	tail      tail  // guarded by mu, as all below
 	first     int64 // no record below it is stored

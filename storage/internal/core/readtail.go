@@ -97,6 +97,9 @@ func (k *copier) copy(bodies []byte, left int) []byte {
 	}
 	at := len(k.buf)
 	k.buf = append(k.buf, bodies...)
+	if k.into != nil {
+		*k.into = k.buf
+	}
 	return k.buf[at:]
 }
 

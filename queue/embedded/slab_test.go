@@ -1,0 +1,131 @@
+package embedded_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatmq/leat/queue"
+	"github.com/leatmq/leat/queue/embedded"
+)
+
+// TestBorrowedMemoryIsUsedAgain: what handlers borrow costs no fresh memory for each message, in memory, where it stays in place, and from files.
+func TestBorrowedMemoryIsUsedAgain(t *testing.T) {
+	const messages, size = 20_000, 4 << 10
+	o := embedded.Options{MemoryBytes: 16 << 20}
+	engines := map[string]func() (*queue.Broker, error){
+		"memory": func() (*queue.Broker, error) { return embedded.InMemory(o) },
+		"disk":   func() (*queue.Broker, error) { return embedded.Open(t.TempDir(), o) },
+	}
+	for name, open := range engines {
+		t.Run(name, func(t *testing.T) {
+			b, err := open()
+			must(t, err)
+			defer b.Close()
+			must(t, b.EnsureTopic(t.Context(), "t", queue.TopicConfig{Partitions: 2, Durability: queue.OS}))
+			value := bytes.Repeat([]byte("borrowed"), size/8)
+			ctx, stop := context.WithCancel(t.Context())
+			var all sync.WaitGroup
+			all.Go(func() {
+				err := b.ConsumeBatch(ctx, queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Borrowed: true}, func(_ context.Context, ds []*queue.Delivery) []error {
+					errs := make([]error, len(ds))
+					for i, d := range ds {
+						if !bytes.Equal(d.Value, value) {
+							errs[i] = fmt.Errorf("message %s is another", d.Position)
+						}
+					}
+					return errs
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			var before, after runtime.MemStats
+			for n := range 2 * messages {
+				if n == messages { // what is kept to be used again has been made
+					runtime.ReadMemStats(&before)
+				}
+				for {
+					_, err := b.Publish(t.Context(), queue.Message{Topic: "t", Value: value})
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, queue.ErrFull) {
+						t.Fatal(err)
+					}
+					runtime.Gosched()
+				}
+			}
+			must(t, b.WaitIdle(t.Context(), "g"))
+			runtime.ReadMemStats(&after)
+			if each := (after.TotalAlloc - before.TotalAlloc) / messages; each > size/2 {
+				t.Errorf("%d bytes of fresh memory for each message of %d", each, size)
+			}
+			stop()
+			all.Wait()
+		})
+	}
+}
+
+// TestWhatAStuckHandlerHasIsNotUsedAgain: it reads what it borrowed for as long as it likes, while the store's memory is filled many times; and that is not short of what it has.
+func TestWhatAStuckHandlerHasIsNotUsedAgain(t *testing.T) {
+	const memory, size = 1 << 20, 1 << 10
+	synctest.Test(t, func(t *testing.T) {
+		b, err := embedded.InMemory(embedded.Options{MemoryBytes: memory})
+		must(t, err)
+		defer b.Close()
+		must(t, b.EnsureTopic(t.Context(), "t", queue.TopicConfig{Partitions: 1, Durability: queue.Memory}))
+		open, kept := make(chan struct{}), make(chan []byte, queue.MaxStuckHandlers)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		g := queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 2, HandlerTimeout: time.Second, Borrowed: true}
+		go func() {
+			ended <- b.Consume(ctx, g, func(_ context.Context, d *queue.Delivery) error {
+				if d.Attempt == 1 && bytes.HasPrefix(d.Value, []byte("stuck")) {
+					kept <- d.Value
+					<-open
+				}
+				return nil
+			})
+		}()
+		publish := func(value []byte) {
+			for {
+				_, err := b.Publish(t.Context(), queue.Message{Topic: "t", Value: value})
+				if err == nil {
+					return
+				}
+				if !errors.Is(err, queue.ErrFull) {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+		stuck := func(n int) []byte { return append(fmt.Append(nil, "stuck ", n), make([]byte, size)...) }
+		fill := func() {
+			for range 4 * memory / size {
+				publish(bytes.Repeat([]byte("."), size))
+			}
+			must(t, b.WaitIdle(t.Context(), "g"))
+		}
+		for n := range queue.MaxStuckHandlers {
+			publish(stuck(n))
+			fill()
+		}
+		fill()
+		close(open)
+		for n := range queue.MaxStuckHandlers {
+			if v := <-kept; !bytes.Equal(v, stuck(n)) {
+				t.Errorf("a stuck handler has %.10q, and had %.10q", v, stuck(n))
+			}
+		}
+		synctest.Wait() // they return
+		stop()
+		must(t, <-ended)
+	})
+}
