@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,88 @@ import (
 	"github.com/leatmq/leat/storage"
 	"github.com/leatmq/leat/storage/disk"
 )
+
+// A bit of a file turns over. Verify finds the place, reads of it are refused, and Mend takes it from a copy, while the queue is at work; without one, Skip gives it up.
+func ExampleEngine_Mend() {
+	dir, err := os.MkdirTemp("", "leat")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	data, backup := filepath.Join(dir, "data"), filepath.Join(dir, "backup")
+
+	ctx := context.Background()
+	broker, err := embedded.Open(data, embedded.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	topicErr := broker.EnsureTopic(ctx, "orders", queue.TopicConfig{Partitions: 1})
+	var publishErr error
+	for range 100 {
+		_, err := broker.Publish(ctx, queue.Message{Topic: "orders", Value: []byte("two chairs")})
+		publishErr = errors.Join(publishErr, err)
+	}
+	_, snapshotErr := embedded.From(broker).Snapshot(ctx, backup, disk.SnapshotOptions{})
+	fmt.Println("copied:", errors.Join(topicErr, publishErr, snapshotErr, broker.Close()))
+
+	turnBit(data)
+
+	if broker, err = embedded.Open(data, embedded.Options{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer broker.Close()
+	engine := embedded.From(broker)
+	read := func() (n int, err error) {
+		for _, err := range broker.Read(ctx, queue.Range{Topic: "orders"}) {
+			if err != nil {
+				return n, err
+			}
+			n++
+		}
+		return n, nil
+	}
+	report, err := engine.Verify(ctx, disk.VerifyOptions{})
+	if err != nil || len(report.Damage) != 1 {
+		fmt.Println(report.Damage, err)
+		return
+	}
+	fmt.Println("verified: records", report.Damage[0].First, "to", report.Damage[0].Next-1, "are damaged")
+	n, err := read()
+	fmt.Println("read:", n, "records, then damage:", errors.As(err, new(*storage.DamageError)))
+	mended, err := engine.Mend(ctx, backup, disk.MendOptions{})
+	fmt.Println("mended:", len(mended.Mended), "of", len(mended.Mended)+len(mended.Left), err)
+	n, err = read()
+	fmt.Println("read:", n, "records,", err)
+	// Output:
+	// copied: <nil>
+	// verified: records 50 to 50 are damaged
+	// read: 50 records, then damage: true
+	// mended: 1 of 1 <nil>
+	// read: 100 records, <nil>
+}
+
+// turnBit turns a bit over in the middle of the only file of messages in a directory.
+func turnBit(dir string) {
+	files, err := filepath.Glob(filepath.Join(dir, "seg", "*", "*"))
+	if err != nil || len(files) != 1 {
+		panic(fmt.Sprint(files, err))
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		panic(err)
+	}
+	at := bytes.Index(b, []byte("two chairs"))
+	for range 50 {
+		at += 1 + bytes.Index(b[at+1:], []byte("two chairs"))
+	}
+	b[at] ^= 1
+	if err := os.WriteFile(files[0], b, 0o600); err != nil {
+		panic(err)
+	}
+}
 
 // A queue in a directory: what was published and not done is there when it is opened again.
 func Example() {
