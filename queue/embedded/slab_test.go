@@ -64,7 +64,7 @@ func TestBorrowedMemoryIsUsedAgain(t *testing.T) {
 			}
 			must(t, b.WaitIdle(t.Context(), "g"))
 			runtime.ReadMemStats(&after)
-			if each := (after.TotalAlloc - before.TotalAlloc) / messages; each > size/2 {
+			if each := (after.TotalAlloc - before.TotalAlloc) / messages; each > size/2 && !raced { // then pools forget
 				t.Errorf("%d bytes of fresh memory for each message of %d", each, size)
 			}
 			stop()
@@ -75,13 +75,13 @@ func TestBorrowedMemoryIsUsedAgain(t *testing.T) {
 
 // TestWhatAStuckHandlerHasIsNotUsedAgain: it reads what it borrowed for as long as it likes, while the store's memory is filled many times; and that is not short of what it has.
 func TestWhatAStuckHandlerHasIsNotUsedAgain(t *testing.T) {
-	const memory, size = 1 << 20, 1 << 10
+	const memory, size, stuckHandlers = 1 << 20, 1 << 10, 8
 	synctest.Test(t, func(t *testing.T) {
 		b, err := embedded.InMemory(embedded.Options{MemoryBytes: memory})
 		must(t, err)
 		defer b.Close()
 		must(t, b.EnsureTopic(t.Context(), "t", queue.TopicConfig{Partitions: 1, Durability: queue.Memory}))
-		open, kept := make(chan struct{}), make(chan []byte, queue.MaxStuckHandlers)
+		open, kept := make(chan struct{}), make(chan []byte, stuckHandlers)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		g := queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 2, HandlerTimeout: time.Second, Borrowed: true}
@@ -113,13 +113,13 @@ func TestWhatAStuckHandlerHasIsNotUsedAgain(t *testing.T) {
 			}
 			must(t, b.WaitIdle(t.Context(), "g"))
 		}
-		for n := range queue.MaxStuckHandlers {
+		for n := range stuckHandlers {
 			publish(stuck(n))
 			fill()
 		}
 		fill()
 		close(open)
-		for n := range queue.MaxStuckHandlers {
+		for n := range stuckHandlers {
 			if v := <-kept; !bytes.Equal(v, stuck(n)) {
 				t.Errorf("a stuck handler has %.10q, and had %.10q", v, stuck(n))
 			}
