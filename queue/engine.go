@@ -76,7 +76,8 @@ type ReceiveLimits struct {
 	Linger time.Duration // how long to wait for more once there is one and dst is not full; 0: not at all
 }
 
-// Handover is a message given to a member to be worked on. Its bytes belong to the receiver.
+// Handover is a message given to a member to be worked on. Its bytes belong to the receiver; with Group.Borrowed they may be the engine's, are not to be changed, and stay as they are until a Settlement with Returned set
+// has taken effect: for ever, if none does.
 type Handover struct {
 	Record
 	Attempt     int       // 1 for the first
