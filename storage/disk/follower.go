@@ -286,8 +286,13 @@ func (f *follower) started(t *trail) {
 	}
 }
 
-// stopped notes why the follower does not run; err is nil if it has come to its end.
+// stopped notes why the follower does not run; err is nil if it has come to its end. Who waits is told when Stats has it.
 func (f *follower) stopped(err error) {
+	failed := err != nil && f.ctx.Err() == nil
+	f.st.works.running(followWork, false)
+	if failed {
+		f.st.works.failed(followWork, err, time.Now())
+	}
 	f.mu.Lock()
 	known := f.err != nil && f.err != errNotRunning
 	if err != nil {
@@ -297,12 +302,7 @@ func (f *follower) stopped(err error) {
 	}
 	f.changed.Broadcast()
 	f.mu.Unlock()
-	f.st.works.running(followWork, false)
-	if err == nil || f.ctx.Err() != nil {
-		return
-	}
-	f.st.works.failed(followWork, err, time.Now())
-	if !known {
+	if failed && !known {
 		f.st.lookout.tell(storage.Event{Kind: storage.EventFollower, Err: err, Text: "the store is not followed; it is tried again"})
 	}
 }
