@@ -129,3 +129,38 @@ func TestWhatAStuckHandlerHasIsNotUsedAgain(t *testing.T) {
 		must(t, <-ended)
 	})
 }
+
+// TestBorrowedMemoryOfADeletedTopic: what was read for handlers and never got to them, and what they had, is given back.
+func TestBorrowedMemoryOfADeletedTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := embedded.InMemory(embedded.Options{})
+		must(t, err)
+		defer b.Close()
+		must(t, b.EnsureTopic(t.Context(), "t", queue.TopicConfig{Partitions: 2, Durability: queue.Memory}))
+		for range 1000 {
+			_, err := b.Publish(t.Context(), queue.Message{Topic: "t", Value: make([]byte, 1<<10)})
+			must(t, err)
+		}
+		held := embedded.From(b).Storage().MemoryBytes
+		open, ended := make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- b.Consume(t.Context(), queue.Group{Name: "g", Topics: []string{"t"}, Order: queue.Unordered, Concurrency: 2, Borrowed: true}, func(context.Context, *queue.Delivery) error {
+				<-open
+				return nil
+			})
+		}()
+		synctest.Wait()
+		must(t, b.Admin().DeleteTopic(t.Context(), "t"))
+		synctest.Wait()
+		if left := embedded.From(b).Storage().MemoryBytes; left == 0 || left > held {
+			t.Errorf("%d bytes of %d are held while handlers read in them", left, held)
+		}
+		close(open)
+		if err := <-ended; !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("the group ended with %v", err)
+		}
+		if left := embedded.From(b).Storage().MemoryBytes; left != 0 {
+			t.Errorf("%d bytes of %d are held when nobody reads any more", left, held)
+		}
+	})
+}
