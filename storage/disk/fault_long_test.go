@@ -76,6 +76,52 @@ func playOpening(r *faultRun) error {
 	return err
 }
 
+// playOpeningWithoutNotes opens a store that reads its journal twice, and closes it.
+func playOpeningWithoutNotes(r *faultRun) error {
+	st, err := r.open(disk.BoundNotes(tiny(), 1))
+	if err == nil {
+		r.close(st)
+	}
+	return err
+}
+
+// startUsed is a closed store whose checkpoints are gone.
+func startUsed(t *testing.T, seed uint64) *faultStart {
+	t.Helper()
+	fs, h := closed(t, seed)
+	for _, name := range fs.Files() {
+		if strings.HasPrefix(name, "checkpoint") {
+			must(t, fs.Remove(name))
+		}
+	}
+	must(t, fs.SyncDir("."))
+	return &faultStart{fs: fs.Clone(memfs.Everything, 1), h: h}
+}
+
+// playOpeningUsed opens such a store, which is refused.
+func playOpeningUsed(r *faultRun) error {
+	st, err := r.open(tiny())
+	switch {
+	case err == nil:
+		r.close(st)
+		return errors.New("it is taken for a new one")
+	case errors.As(err, new(*storage.DamageError)):
+		return nil
+	}
+	return err
+}
+
+// isUsed: nobody takes the directory for a new one.
+func isUsed(r *faultRun, fs *memfs.FS, where string) {
+	st, err := open(fs)
+	if err == nil {
+		err = errors.Join(errors.New("it is taken for a new one"), st.Close(context.Background()))
+	}
+	if !errors.As(err, new(*storage.DamageError)) {
+		r.wrong("%s: %v", where, err)
+	}
+}
+
 // playVerifyingLong verifies such a journal while it is in use.
 func playVerifyingLong(r *faultRun) error {
 	st, err := r.open(long())
@@ -89,6 +135,41 @@ func playVerifyingLong(r *faultRun) error {
 	}
 	r.close(st)
 	return nil
+}
+
+// playVerifyingRuined verifies such a journal, of which a header is ruined meanwhile.
+func playVerifyingRuined(r *faultRun) error {
+	st, err := r.open(long())
+	if err != nil {
+		return err
+	}
+	if err := lengthen(st, r.h); err == nil {
+		b, err := r.inner.Contents("journal/00")
+		must(r.t, err)
+		for _, f := range framesOf(r.t, b) { // where what is read at once ends: the next frame is not among it
+			if end := f.from + int64(f.Size()); f.from < 256<<10 && end > 240<<10 {
+				must(r.t, r.inner.ZeroRange("journal/00", f.from, 64))
+			}
+		}
+		if report, err := st.Verify(r.ctx, disk.VerifyOptions{}); err != nil {
+			r.typed(err, "verify")
+		} else if len(report.Damage) == 0 {
+			r.wrong("%s: the ruined header is not found", r.where)
+		}
+	}
+	r.close(st)
+	return nil
+}
+
+// opensOrIsRefused: what is ruined is not believed.
+func opensOrIsRefused(r *faultRun, fs *memfs.FS, where string) {
+	st, err := open(fs)
+	if err == nil {
+		err = st.Close(context.Background())
+	}
+	if err != nil && !errors.As(err, new(*storage.DamageError)) {
+		r.wrong("%s: %v", where, err)
+	}
 }
 
 // opensWhole: what could not be read once is there.

@@ -18,7 +18,7 @@ import (
 // TestHeaderThatCannotBeRead: that the medium does not give back the header block of a segment makes it nobody else's. One that the checkpoint knows is not needed yet; whether another is
 // needed cannot be told, and the open fails, or the salvage, until it can be read.
 func TestHeaderThatCannotBeRead(t *testing.T) {
-	killed, ruined, _ := leftoverStore(t)
+	killed, ruined, _ := leftoverStore(t, 0)
 	refused, opened := 0, 0
 	for n := 1; ; n++ {
 		fs := headerFails(killed, n)
@@ -73,10 +73,10 @@ func closeHit(t *testing.T, st storage.Store, fs *errfs.FS) {
 	}
 }
 
-// leftoverStore returns a killed store with segments that no checkpoint knows, and such that one does, and the same with its journal ruined.
-func leftoverStore(t *testing.T) (killed, ruined *memfs.FS, h *storagetest.History) {
+// leftoverStore returns the first, from a seed on, killed store with segments that no checkpoint knows, and such that one does, and the same with its journal ruined.
+func leftoverStore(t *testing.T, from uint64) (killed, ruined *memfs.FS, h *storagetest.History) {
 	t.Helper()
-	for seed := range uint64(100) {
+	for seed := from; seed < from+100; seed++ {
 		killed, h = stopped(t, 2*seed)
 		st, err := open(killed.Clone(memfs.Everything, 1))
 		must(t, err)
@@ -105,9 +105,9 @@ func leftoverStore(t *testing.T) (killed, ruined *memfs.FS, h *storagetest.Histo
 }
 
 // startLeftovers is such a store.
-func startLeftovers(t *testing.T, _ uint64) *faultStart {
+func startLeftovers(t *testing.T, seed uint64) *faultStart {
 	t.Helper()
-	fs, _, h := leftoverStore(t)
+	fs, _, h := leftoverStore(t, 20*seed)
 	return &faultStart{fs: fs, h: h}
 }
 
