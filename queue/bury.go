@@ -193,6 +193,7 @@ func (c *consumer) dismiss(h *Handover, v verdict) bool {
 	if v != forAnother {
 		s[0] = c.exhaust(h, h.Attempt-1, err)
 	}
+	s[0].Returned = c.group.Borrowed // no handler has it
 	c.member.Settle(ctx, s)
 	if !stored(s[0].Err) && c.bury(ctx, s, h) != nil {
 		return false

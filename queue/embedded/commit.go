@@ -280,13 +280,12 @@ func (x *commit) end(err error) {
 		msg.committing, msg.starting = false, false
 		switch {
 		case err != nil || x.starts:
-			msg.returned = false // who has it may settle it in another way
 			m.resume(t.item)
 		case x.claims:
 			msg.claim()
 			m.resume(t.item)
 		default:
-			m.settle(t, &queue.Settlement{Outcome: queue.SettleDone})
+			m.settle(t, &queue.Settlement{Outcome: queue.SettleDone, Returned: msg.returned})
 		}
 	}
 	g.commits(len(x.tokens))
@@ -323,7 +322,7 @@ func (m *message) claim() {
 // begin takes the settlement of a current token into x. It is called with g.mu held.
 func (x *commit) begin(t *token, s *queue.Settlement) {
 	msg := &t.item.Value
-	msg.committing = true
+	msg.committing, msg.returned = true, s.Returned
 	x.member.group.leases.remove(t.item)
 	x.member.group.committing++
 	x.tokens = append(x.tokens, t)

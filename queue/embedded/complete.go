@@ -65,7 +65,7 @@ func (m *member) unreadable(t *token, l *later, hs []queue.Handover) {
 	if errors.As(l.err, &damage) && !t.item.Value.claimed {
 		m.hold(t, hs)
 	} else {
-		m.settle(t, &queue.Settlement{Outcome: queue.SettleRelease})
+		m.settle(t, &queue.Settlement{Outcome: queue.SettleRelease, Returned: true})
 	}
 	l.partition.breakOff(m, l.err)
 }

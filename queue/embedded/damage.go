@@ -87,9 +87,9 @@ func (m *member) hold(t *token, hs []queue.Handover) {
 		}
 	}
 	for _, other := range behind {
-		m.settle(other, &queue.Settlement{Outcome: queue.SettleRelease})
+		m.settle(other, &queue.Settlement{Outcome: queue.SettleRelease, Returned: true}) // nobody has been given it
 	}
-	m.forget(t)
+	m.forget(t, true)
 	g.counts.delivered -= int64(1 + len(behind))
 	if m.Group.Failure.WhileRetry == queue.PassKey {
 		it.Aside(held)

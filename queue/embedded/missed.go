@@ -95,7 +95,7 @@ func (m *member) vanished(t *token, h *queue.Handover) {
 	p, it := msg.partition, t.item
 	offset, _ := h.Position.Offset()
 	u := msg.unit
-	m.forget(t)
+	m.forget(t, true)
 	m.group.counts.delivered--
 	p.done(msg)
 	it.Done()

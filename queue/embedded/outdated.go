@@ -13,7 +13,7 @@ func (e *engine) hasExpired(at time.Time) bool { return !at.IsZero() && !e.wall(
 // message being done. It is called with g.mu held and returns with it held; meanwhile it is not.
 func (m *member) expire(t *token, h *queue.Handover) {
 	g := m.group
-	m.settle(t, &queue.Settlement{Outcome: queue.SettleDone})
+	m.settle(t, &queue.Settlement{Outcome: queue.SettleDone, Returned: true})
 	g.counts.done--
 	g.counts.delivered--
 	g.lapsed++

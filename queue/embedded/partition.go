@@ -62,7 +62,6 @@ type message struct {
 	attempts  uint32         // failed ones
 	slab      *slab          // that the record's bytes are in; nil: they are in memory of their own
 	reload    bool           // the record's bytes belong to a handler that had them: read them again
-	returned  bool           // who had it uses the record's bytes no more
 	claimed   bool           // done, and in flight all the same
 	suspect   bool           // the process died while it was in flight: it runs alone
 
@@ -71,6 +70,7 @@ type message struct {
 	leased     int32         // then, its index in group.leases plus one; 0: it has no lease
 	until      time.Duration // when the lease ends, on the engine's clock
 	committing bool          // then, its outcome is being stored: nobody else may end it
+	returned   bool          // of what is committing: Settlement.Returned
 	starting   bool          // then, as its start mark
 }
 

@@ -28,7 +28,6 @@ func (m *member) Settle(ctx context.Context, ss []queue.Settlement) {
 			g.extend(t.item, s.After)
 			continue
 		}
-		t.item.Value.returned = s.Returned
 		if commits(s) || s.Outcome == queue.SettleDone && s.Marks && t.marks != nil {
 			if x == nil {
 				x = &commit{member: m}
@@ -92,7 +91,7 @@ func (m *member) settle(t *token, s *queue.Settlement) {
 	msg := &it.Value
 	p := msg.partition
 	u := msg.unit
-	m.forget(t)
+	m.forget(t, s.Returned)
 	switch s.Outcome {
 	case queue.SettleDone:
 		g.counts.done++
@@ -167,8 +166,8 @@ func (e *engine) later(after time.Duration) time.Duration {
 	return e.after(after)
 }
 
-// forget takes a hand-over out of what is in flight. Its handle is void from here on.
-func (m *member) forget(t *token) {
+// forget takes a hand-over out of what is in flight. Its handle is void from here on. returned says that nobody uses the record's bytes any more, or ever did.
+func (m *member) forget(t *token, returned bool) {
 	it := t.item
 	t.item = nil
 	if t.marks != nil {
@@ -188,8 +187,8 @@ func (m *member) forget(t *token) {
 	if msg.suspect {
 		m.group.suspects--
 	}
-	msg.giveUp(!msg.returned)
-	msg.token, msg.returned = nil, false
+	msg.giveUp(!returned)
+	msg.token = nil
 	msg.reload = true
 	msg.record.Key, msg.record.Value, msg.record.Headers = nil, nil, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/leatmq/leat/queue/embedded"
 )
 
-// TestBorrowedMemoryIsUsedAgain: what handlers borrow costs no fresh memory for each message, in memory, where it stays in place, and from files.
+// TestBorrowedMemoryIsUsedAgain: what handlers borrow costs no fresh memory for each message, in memory, where it stays in place, and from files; nor does what no handler gets, since its time is over.
 func TestBorrowedMemoryIsUsedAgain(t *testing.T) {
 	const messages, size = 20_000, 4 << 10
 	o := embedded.Options{MemoryBytes: 16 << 20}
@@ -52,7 +52,11 @@ func TestBorrowedMemoryIsUsedAgain(t *testing.T) {
 					runtime.ReadMemStats(&before)
 				}
 				for {
-					_, err := b.Publish(t.Context(), queue.Message{Topic: "t", Value: value})
+					m := queue.Message{Topic: "t", Value: value}
+					if n%20 == 0 {
+						m.Expires = time.Unix(1, 0)
+					}
+					_, err := b.Publish(t.Context(), m)
 					if err == nil {
 						break
 					}
