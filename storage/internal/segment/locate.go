@@ -31,6 +31,7 @@ func (s *Segment) OffsetAt(t int64) (offset int64, ok bool, err error) {
 		switch {
 		case err == io.EOF:
 			return 0, false, nil
+		case w.passed(err): // padding, which is as old as nothing
 		case err != nil:
 			return 0, false, err
 		case f.Kind == frame.Batch && f.Time >= t:
@@ -73,6 +74,7 @@ func (s *Segment) Ordinal(offset int64) (int64, error) {
 		switch {
 		case err == io.EOF, err != nil && w.was.offset >= offset: // what is damaged has no offsets below
 			return ordinal, nil
+		case w.passed(err):
 		case err != nil:
 			return 0, err
 		case f.Kind == frame.Pad:

@@ -74,6 +74,9 @@ func (w *walker) next() (f walked, err error) {
 	return f, nil
 }
 
+// passed tells whether err, which next has just returned, is of damage that no offset is lost by.
+func (w *walker) passed(err error) bool { return missing(err) && w.at.offset <= w.was.offset }
+
 // parse reads the header at the start of b, which is at the place at, and checks that it belongs there. wrong says why not: then it is damage.
 func (s *Segment) parse(b []byte, at place, m *Meta) (h frame.Header, wrong string, err error) {
 	h, err = frame.Parse(b, s.dir.id.Seed)
