@@ -23,11 +23,12 @@ type witness struct {
 	running map[string]bool
 	last    map[string]int64
 	done    map[queue.Position]int
+	tried   map[queue.Position]int
 	most    int // running at once
 }
 
 func newWitness(t *testing.T, order queue.Order) *witness {
-	return &witness{t: t, order: order, running: map[string]bool{}, last: map[string]int64{}, done: map[queue.Position]int{}}
+	return &witness{t: t, order: order, running: map[string]bool{}, last: map[string]int64{}, done: map[queue.Position]int{}, tried: map[queue.Position]int{}}
 }
 
 func (w *witness) lane(d *queue.Delivery) string {
@@ -51,6 +52,7 @@ func (w *witness) enter(d *queue.Delivery) {
 		w.t.Errorf("lane %s: offset %d after %d", lane, offset, w.last[lane])
 	}
 	w.running[lane] = true
+	w.tried[d.Position]++
 	w.most = max(w.most, len(w.running))
 }
 
@@ -104,7 +106,7 @@ func orderUnderFailures(t *testing.T, order queue.Order, seed uint64) {
 	var members sync.WaitGroup
 	for n := range 3 {
 		members.Go(func() {
-			g := queue.Group{Name: "g", Topics: []string{"t"}, Order: order, Concurrency: 3}
+			g := queue.Group{Name: "g", Topics: []string{"t"}, Order: order, Concurrency: 3, Failure: queue.Failure{MaxAttempts: -1}}
 			for ctx.Err() == nil {
 				stay, cancel := ctx, context.CancelFunc(func() {})
 				if n > 0 {
@@ -136,6 +138,13 @@ func orderUnderFailures(t *testing.T, order queue.Order, seed uint64) {
 	}
 	if len(w.done) != partitions*each {
 		t.Errorf("%d messages done, want %d", len(w.done), partitions*each)
+		for p, n := range w.tried {
+			if w.done[p] == 0 {
+				t.Errorf("%s was tried %d times", p, n)
+			}
+		}
+		infos, err := b.Admin().Groups(t.Context())
+		t.Errorf("%+v, %v", infos, err)
 	}
 	if w.most < 3 {
 		t.Errorf("at most %d handlers ran at once", w.most)

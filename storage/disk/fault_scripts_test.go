@@ -275,6 +275,8 @@ func playFilling(r *faultRun) (refused error) {
 			return
 		}
 		r.life(st, func() error {
+			// Whoever takes the space that the reserve has just given up has the store wait, with a group that it took, until there is some.
+			defer time.AfterFunc(10*time.Minute, func() { r.inner.SetCapacity(-1) }).Stop()
 			for round := range uint64(2) {
 				r.inner.SetCapacity(1200 << 10)
 				err := fill(st, r.h, r.seed<<8|round, 50)

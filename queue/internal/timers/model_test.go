@@ -171,7 +171,7 @@ func (p *play) end() {
 	}
 	for n, m := range p.messages {
 		if times[n] != 1-m.gone {
-			p.fail("message %d, cancelled %d times, was delivered %d times", n, m.gone, times[n])
+			p.fail("message %d, cancelled %d times, was delivered %d times; the index says %+v", n, m.gone, times[n], p.index.snapshot())
 		}
 	}
 	p.figures.delivered = len(p.delivered())
