@@ -20,18 +20,19 @@ type ref struct {
 
 // inbox is what is known of the inbox.
 type inbox struct {
-	next   int64        // up to here it was read
-	order  []*ref       // by offset, from the first that is not done on
-	live   int          // how many of them are not done
-	byKey  map[Key]*ref // messages that are not done
-	graves map[Key]*ref // tombstones that are not done, of messages in runs
-	heap   refs         // what is not done and not held
-	bytes  int64        // of what is not done
-	dead   int64        // of what is done, from the first in order on
+	next   int64              // up to here it was read
+	order  []*ref             // by offset, from the first that is not done on
+	live   int                // how many of them are not done
+	byKey  map[Key]*ref       // messages that are not done
+	graves map[Key]*ref       // tombstones that are not done, of messages in runs
+	heap   refs               // what is not done and not held
+	bytes  int64              // of what is not done
+	dead   int64              // of what is done, from the first in order on
+	moved  map[int64]struct{} // offsets behind next of what was moved back here: it was never counted as gone
 }
 
 func newInbox(next int64) inbox {
-	return inbox{next: next, byKey: map[Key]*ref{}, graves: map[Key]*ref{}}
+	return inbox{next: next, byKey: map[Key]*ref{}, graves: map[Key]*ref{}, moved: map[int64]struct{}{}}
 }
 
 // refs is a heap by key.
@@ -84,13 +85,16 @@ func (x *Index) take(r *storage.Record) error {
 		return err
 	}
 	n := &ref{Key: e.key(r.Offset), offset: r.Offset, size: int32(r.Size()), first: e.First, grave: e.grave}
+	if _, counted := in.moved[r.Offset]; counted {
+		delete(in.moved, r.Offset)
+	} else {
+		x.tally(n.first, n.worth())
+	}
 	if !n.grave {
-		x.tally(n.first, 1)
 		in.byKey[n.Key] = n
 		in.add(n)
 		return nil
 	}
-	x.tally(n.first, -1)
 	if victim := in.byKey[n.Key]; victim != nil && !victim.flush.keeps(n.Key) { // it is only here
 		in.drop(victim)
 		x.finish(victim.offset, n.offset)
@@ -99,6 +103,13 @@ func (x *Index) take(r *storage.Record) error {
 	in.graves[n.Key] = n
 	in.add(n)
 	return nil
+}
+
+// moveBack notes what was appended to the inbox again.
+func (in *inbox) moveBack(rs []storage.Record) {
+	for i := range rs {
+		in.moved[rs[i].Offset] = struct{}{}
+	}
 }
 
 func (in *inbox) add(r *ref) {

@@ -381,10 +381,13 @@ func (x *Index) appendAgain(items []item) error {
 	if err := x.save(&storage.Entry{Batches: []storage.Batch{b}}, &l); err != nil {
 		return err
 	}
+	x.inbox.moveBack(b.Records)
 	for i := range items {
 		r := items[i].ref
 		x.inbox.drop(r)
-		x.tally(r.first, -r.worth()) // it is counted again when it is read
+		if items[i].skipped {
+			x.tally(r.first, -r.worth())
+		}
 	}
 	return nil
 }

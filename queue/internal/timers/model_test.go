@@ -155,12 +155,19 @@ func (p *play) count(when string) {
 	}
 }
 
+// empty tells whether the index has looked at all there is, and has nothing left.
+func (p *play) empty() bool {
+	b, err := p.store.Bounds(p.index.inboxID)
+	return err == nil && p.index.snapshot().Known >= b.Next && p.pending() == 0
+}
+
 // end has all become due, and judges what came.
 func (p *play) end() {
 	p.store.slow(0)
 	p.store.fill(0, 2)
 	p.turn(century)
-	for i := 0; p.pending() > 0 && i < 1000; i++ {
+	synctest.Wait()
+	for i := 0; !p.empty() && i < 1000; i++ {
 		time.Sleep(time.Second)
 		synctest.Wait()
 	}

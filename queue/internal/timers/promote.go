@@ -193,6 +193,7 @@ func (x *Index) place(s *step) {
 			continue
 		}
 		if x.held[it.First] != nil {
+			it.back = true
 			s.refile = append(s.refile, i)
 			continue
 		}
@@ -255,6 +256,9 @@ func (x *Index) commit(s *step) error {
 			x.tally(first, -n)
 		}
 	}
+	if n, ok := s.batchOf[x.inboxID]; ok {
+		x.inbox.moveBack(s.entry.Batches[n].Records)
+	}
 	s.positions()
 	for i := range s.items {
 		x.settle(&s.items[i])
@@ -309,7 +313,9 @@ func (x *Index) settle(it *item) {
 		if from.job != nil {
 			from.job.pass(it.Key)
 		}
-		x.tally(it.First, it.worth())
+		if !it.back {
+			x.tally(it.First, it.worth())
+		}
 		return
 	case it.ref.flush != nil:
 		it.ref.flush.pass(it.Key)

@@ -28,6 +28,7 @@ type item struct {
 	skipped bool           // a tombstone, or what it is for, or what is there twice
 	again   bool           // another run has it too, and it counts once
 	parked  bool           // its target is full
+	back    bool           // so it goes from a run back to the inbox
 }
 
 const aheadBytes = 128 << 10 // of one read of a run

@@ -77,6 +77,42 @@ func TestStatsCountWhatReadersFind(t *testing.T) {
 	})
 }
 
+// TestStatsCountWhatIsMovedBack asks for figures when messages of a run have come back to the inbox, since their target is full, and have not been read there.
+func TestStatsCountWhatIsMovedBack(t *testing.T) {
+	bubble(t, 4, func(g *rig) {
+		const n = 40
+		var asked int
+		var due []int64
+		for i := range n {
+			due = append(due, after(time.Second+time.Duration(i)))
+		}
+		if _, err := g.publish(0, due...); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		g.store.fill(g.target.First, 0)
+		g.store.reading = func(p storage.PartitionID) {
+			if p != g.index.Inbox() {
+				return
+			}
+			asked++
+			if got := g.index.snapshot(); got.Pending[g.target.First] != n {
+				t.Errorf("%+v, want %d pending", got, n)
+			}
+		}
+		time.Sleep(time.Minute)
+		if back := g.store.count(g.index.Inbox()); back == 0 || asked == 0 {
+			t.Errorf("%d in the inbox, %d reads of it", back, asked)
+		}
+		g.store.reading = nil
+		g.store.fill(0, 2)
+		time.Sleep(time.Minute)
+		if got, left := len(g.delivered()), g.pending(); got != n || left != 0 {
+			t.Errorf("%d delivered, %d pending, want %d and none", got, left, n)
+		}
+	})
+}
+
 // TestStatsDoNotWaitForRoom has an append of the index take longer than whoever asks has patience.
 func TestStatsDoNotWaitForRoom(t *testing.T) {
 	bubble(t, 0, func(g *rig) {

@@ -25,6 +25,7 @@ type logged struct {
 	refuse  func(e *storage.Entry) error                   // guarded by mu; nil: nothing is refused
 	keep    bool                                           // guarded by mu; nothing is trimmed: it fails
 	stored  func(e *storage.Entry)                         // guarded by mu; called when e is stored and its append has not returned; nil: nothing is
+	reading func(p storage.PartitionID)                    // set before it is used; called before a ReadInto; nil: nothing is
 	runs    storage.PartitionID                            // guarded by mu; the first that is for runs
 	hidden  func(p storage.PartitionID, offset int64) bool // set before it is used; what was given up, since it was damaged; nil: nothing
 	lives   map[string]uint64                              // of topics, the same after a rebuild
@@ -186,6 +187,13 @@ func (l *logged) Read(dst []storage.Record, p storage.PartitionID, from int64, m
 		return l.Read(dst, p, next, maxBytes)
 	}
 	return rs[:before+len(kept)], next, nil
+}
+
+func (l *logged) ReadInto(dst []storage.Record, buf *[]byte, p storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
+	if l.reading != nil {
+		l.reading(p)
+	}
+	return l.Store.ReadInto(dst, buf, p, from, maxBytes)
 }
 
 func (l *logged) Trim(ctx context.Context, p storage.PartitionID, first int64) error {
