@@ -49,11 +49,27 @@ func (p *partition) breakOff(m *member, err error) {
 			p.feed.forget(p)
 			p.offer()
 		}
+		p.doubted = p.disproved == nil || *p.disproved != *damage
+		doubted := p.doubted
 		g.mu.Unlock()
-		m.Damaged(p.topic.Name, p.number, err)
+		mended := doubted && g.engine.isMended(damage)
+		if !mended {
+			m.Damaged(p.topic.Name, p.number, err)
+		}
 		g.mu.Lock()
+		p.doubted = false
+		if mended && p.broken == err {
+			p.unbreak()
+			p.disproved = damage
+		}
 	}
 	g.stopIfSpent()
+}
+
+// isMended tells whether what was found damaged can be read, or was given up: between the read that found it and the moment that everybody knows, who mends it finds no group to be told.
+func (e *engine) isMended(d *storage.DamageError) bool {
+	_, _, err := e.store.Read(nil, d.Partition, d.First, 1)
+	return err == nil
 }
 
 // stopIfSpent stops a group of which no partition can be read on, when all that was read before is settled. It is to be called when something is, with g.mu held.
@@ -66,7 +82,7 @@ func (g *group) stopIfSpent() {
 // spent tells whether nothing is left that could be handed out before damage is mended or given up.
 func (g *group) spent() bool {
 	for _, p := range g.active {
-		if p.broken == nil || p.reading || p.adopting || p.lanes.Ready() > 0 || p.park != nil && len(p.park.ready) > 0 {
+		if p.broken == nil || p.doubted || p.reading || p.adopting || p.lanes.Ready() > 0 || p.park != nil && len(p.park.ready) > 0 {
 			return false
 		}
 	}
@@ -102,7 +118,7 @@ func (m *member) hold(t *token, hs []queue.Handover) {
 
 // heal has p be read again, and what was held.
 func (p *partition) heal() {
-	p.broken, p.unread = nil, true
+	p.broken, p.disproved, p.unread = nil, nil, true
 	for _, it := range p.lanes.Waiters() {
 		if it.Due == held {
 			it.Rouse()

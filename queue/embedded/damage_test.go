@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ type rotten struct {
 	holes map[storage.PartitionID]hole // guarded by mu
 	given bool                         // guarded by mu; an operator gave them up
 	err   error                        // guarded by mu; why they cannot be read, if it is not damage
+	found func()                       // guarded by mu; called once, when damage was found and nobody knows; nil: nothing is
 }
 
 // hole is the offsets from one on and below another.
@@ -90,6 +92,13 @@ func (s *rotten) Read(dst []storage.Record, p storage.PartitionID, from int64, m
 		case failure != nil:
 			return dst, from, failure
 		case !given:
+			s.mu.Lock()
+			found := s.found
+			s.found = nil
+			s.mu.Unlock()
+			if found != nil {
+				found()
+			}
 			return dst, from, rot.damage(p)
 		}
 		from = rot[1]
@@ -182,6 +191,70 @@ func TestDamageStopsOnlyItsPartition(t *testing.T) {
 				t.Errorf("%v: when all was well again: %v", order, done)
 			}
 		})
+	}
+}
+
+// TestDamageMendedWhileItIsFound: who mends it when a read has found it, and the group does not know yet, has the group go on all the same.
+func TestDamageMendedWhileItIsFound(t *testing.T) {
+	for _, order := range []queue.Order{queue.ByKey, queue.ByPartition, queue.Unordered} {
+		for _, rule := range []queue.KeyRule{queue.BlockKey, queue.ParkKey} {
+			if order != queue.ByKey && rule == queue.ParkKey {
+				continue
+			}
+			for _, retried := range []bool{false, true} { // found when it is read for the first time, or for the next attempt
+				t.Run(fmt.Sprint(order, " ", rule, " ", retried), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { mendedWhileItIsFound(t, order, rule, retried) })
+				})
+			}
+		}
+	}
+}
+
+func mendedWhileItIsFound(t *testing.T, order queue.Order, rule queue.KeyRule, retried bool) {
+	told := 0
+	s, b := openRotten(t, Options{Broker: queue.Options{Events: queue.Events{Damaged: func(queue.DamagedEvent) { told++ }}}})
+	topic, _ := s.Topic("t")
+	mended := false
+	rot := func() {
+		s.rot(topic.Partition(1), 4, math.MaxInt64)
+		s.mu.Lock()
+		s.found = func() {
+			mended = true
+			s.mend(t, b)
+		}
+		s.mu.Unlock()
+	}
+	var mu sync.Mutex
+	done, failed := map[queue.Position]int{}, map[queue.Position]bool{}
+	handle := func(_ context.Context, d *queue.Delivery) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if offset, _ := d.Position.Offset(); retried && d.Position.Partition() == 1 && offset == 5 && !failed[d.Position] {
+			failed[d.Position] = true
+			rot()
+			return errFlaky
+		}
+		done[d.Position]++
+		return nil
+	}
+	if !retried {
+		rot()
+	}
+	fill(t, b, 3, 10, 2)
+	g := queue.Group{Name: "g", Topics: []string{"t"}, Order: order, Concurrency: 2, Failure: queue.Failure{WhileRetry: rule}}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Consume(ctx, g, handle) }()
+	time.Sleep(time.Minute)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if !mended || told != 0 {
+		t.Errorf("mended: %v, told of it %d times; want it mended before anybody is told", mended, told)
+	}
+	if len(done) != 30 {
+		t.Errorf("%d messages done, want 30", len(done))
 	}
 }
 
