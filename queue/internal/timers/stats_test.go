@@ -81,7 +81,7 @@ func TestStatsCountWhatReadersFind(t *testing.T) {
 func TestStatsCountWhatIsMovedBack(t *testing.T) {
 	bubble(t, 4, func(g *rig) {
 		const n = 40
-		var asked int
+		var asked atomic.Int64
 		var due []int64
 		for i := range n {
 			due = append(due, after(time.Second+time.Duration(i)))
@@ -91,20 +91,20 @@ func TestStatsCountWhatIsMovedBack(t *testing.T) {
 		}
 		synctest.Wait()
 		g.store.fill(g.target.First, 0)
-		g.store.reading = func(p storage.PartitionID) {
+		g.store.read(func(p storage.PartitionID) {
 			if p != g.index.Inbox() {
 				return
 			}
-			asked++
+			asked.Add(1)
 			if got := g.index.snapshot(); got.Pending[g.target.First] != n {
 				t.Errorf("%+v, want %d pending", got, n)
 			}
-		}
+		})
 		time.Sleep(time.Minute)
-		if back := g.store.count(g.index.Inbox()); back == 0 || asked == 0 {
-			t.Errorf("%d in the inbox, %d reads of it", back, asked)
+		if back := g.store.count(g.index.Inbox()); back == 0 || asked.Load() == 0 {
+			t.Errorf("%d in the inbox, %d reads of it", back, asked.Load())
 		}
-		g.store.reading = nil
+		g.store.read(nil)
 		g.store.fill(0, 2)
 		time.Sleep(time.Minute)
 		if got, left := len(g.delivered()), g.pending(); got != n || left != 0 {

@@ -25,7 +25,7 @@ type logged struct {
 	refuse  func(e *storage.Entry) error                   // guarded by mu; nil: nothing is refused
 	keep    bool                                           // guarded by mu; nothing is trimmed: it fails
 	stored  func(e *storage.Entry)                         // guarded by mu; called when e is stored and its append has not returned; nil: nothing is
-	reading func(p storage.PartitionID)                    // set before it is used; called before a ReadInto; nil: nothing is
+	reading func(p storage.PartitionID)                    // guarded by mu; called before a ReadInto; nil: nothing is
 	runs    storage.PartitionID                            // guarded by mu; the first that is for runs
 	hidden  func(p storage.PartitionID, offset int64) bool // set before it is used; what was given up, since it was damaged; nil: nothing
 	lives   map[string]uint64                              // of topics, the same after a rebuild
@@ -97,6 +97,13 @@ func (l *logged) fill(target storage.PartitionID, what int) {
 		}
 		return nil
 	}
+}
+
+// read has f called before each ReadInto; nil: nothing is.
+func (l *logged) read(f func(p storage.PartitionID)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reading = f
 }
 
 // length counts the changes.
@@ -190,8 +197,11 @@ func (l *logged) Read(dst []storage.Record, p storage.PartitionID, from int64, m
 }
 
 func (l *logged) ReadInto(dst []storage.Record, buf *[]byte, p storage.PartitionID, from int64, maxBytes int) ([]storage.Record, int64, error) {
-	if l.reading != nil {
-		l.reading(p)
+	l.mu.Lock()
+	reading := l.reading
+	l.mu.Unlock()
+	if reading != nil {
+		reading(p)
 	}
 	return l.Store.ReadInto(dst, buf, p, from, maxBytes)
 }
