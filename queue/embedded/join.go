@@ -21,6 +21,9 @@ func (e *engine) Join(ctx context.Context, ms queue.Membership) (queue.Member, e
 	g := n.group
 	m := newMember(g, ms)
 	silent, err := g.enlist(m, n.topics, n.made)
+	if err == nil {
+		g.remind(silent)
+	}
 	g.unlock()
 	if err != nil {
 		return nil, err

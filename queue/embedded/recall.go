@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/leatmq/leat/storage"
@@ -102,6 +103,17 @@ func (g *group) remember() error {
 		g.mu.Unlock()
 	}
 	return nil
+}
+
+// remind looks once more for what is parked of the silent partitions of a group that somebody has just joined: who mended the damage before found no group to be told. Those of which
+// it is known now are struck out. Where something else is in the way they stay silent, as if it had not been looked. The caller holds g.setup.
+func (g *group) remind(silent map[*partition]error) {
+	if len(silent) == 0 || g.remember() != nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(silent, func(p *partition, _ error) bool { return !p.silent() })
 }
 
 // rememberNow is remember for who does not hold g.setup.
