@@ -190,6 +190,31 @@ func TestUnreadableParkedKey(t *testing.T) {
 	})
 }
 
+// TestUnparkedDamageMendedWhileItIsFound: the next message of a parked key is damaged when it is read for a handler, and mended before the group knows.
+func TestUnparkedDamageMendedWhileItIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b, _ := openTexts(t, 2, "a0", "b0", "a1", "b1")
+		m := join(t, b, ofOne(queue.ByKey, queue.ParkKey))
+		for range 2 {
+			if err := m.settle(m.one(), queue.SettleRetry, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.nothing(time.Second)
+		stored := mustTopic(t, s, parkName(groupID(t, b), mustTopic(t, s, "u").First))
+		s.rot(stored.First, 0, math.MaxInt64)
+		mended := false
+		s.found = func() {
+			mended = true
+			s.mend(t, b)
+		}
+		wantTexts(t, "mended", sorted(m.drainFor(2*time.Minute)), "a0", "a1", "b0", "b1")
+		if told := slices.DeleteFunc(m.told(), func(note string) bool { return note[0] == '+' }); !mended || len(told) > 0 {
+			t.Errorf("mended: %v, told %q; want it mended before anybody is told", mended, told)
+		}
+	})
+}
+
 // TestParkedDamageMendedWhileItIsFound: what a group has parked is damaged when it is looked for by who joins first, and mended before the group is there to be told.
 func TestParkedDamageMendedWhileItIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
