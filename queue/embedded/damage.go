@@ -49,15 +49,17 @@ func (p *partition) breakOff(m *member, err error) {
 			p.feed.forget(p)
 			p.offer()
 		}
-		p.doubted = p.disproved == nil || *p.disproved != *damage
-		doubted := p.doubted
+		p.doubted = err
+		believed := p.disproved != nil && *p.disproved == *damage
 		g.mu.Unlock()
-		mended := doubted && g.engine.isMended(damage)
+		mended := !believed && g.engine.isMended(damage)
 		if !mended {
 			m.Damaged(p.topic.Name, p.number, err)
 		}
 		g.mu.Lock()
-		p.doubted = false
+		if p.doubted == err { // else another was found since
+			p.doubted = nil
+		}
 		if mended && p.broken == err {
 			p.unbreak()
 			p.disproved = damage
@@ -82,7 +84,7 @@ func (g *group) stopIfSpent() {
 // spent tells whether nothing is left that could be handed out before damage is mended or given up.
 func (g *group) spent() bool {
 	for _, p := range g.active {
-		if p.broken == nil || p.doubted || p.reading || p.adopting || p.lanes.Ready() > 0 || p.park != nil && len(p.park.ready) > 0 {
+		if p.broken == nil || p.broken == p.doubted || p.reading || p.adopting || p.lanes.Ready() > 0 || p.park != nil && len(p.park.ready) > 0 {
 			return false
 		}
 	}

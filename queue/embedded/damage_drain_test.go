@@ -161,21 +161,32 @@ func wantInKeys(t *testing.T, got []string) {
 	}
 }
 
+// openParked opens a queue with topic "u", of whose texts the first two, which are of two keys, have failed, so that all are parked behind them for a minute: in partitions of the topic stored.
+func openParked(t *testing.T, texts ...string) (s *rotten, b *queue.Broker, m *testMember, stored storage.Topic) {
+	t.Helper()
+	s, b, _ = openTexts(t, 2, texts...)
+	m = join(t, b, ofOne(queue.ByKey, queue.ParkKey))
+	for range 2 {
+		if err := m.settle(m.one(), queue.SettleRetry, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.nothing(time.Second)
+	return s, b, m, mustTopic(t, s, parkName(groupID(t, b), mustTopic(t, s, "u").First))
+}
+
+// wantMendedUntold wants damage to have been found, and mended before m was told of it.
+func wantMendedUntold(t *testing.T, s *rotten, m *testMember) {
+	t.Helper()
+	if told := slices.DeleteFunc(m.told(), func(note string) bool { return note[0] == '+' }); !s.wasFound() || len(told) > 0 {
+		t.Errorf("found: %v, told %q; want it mended before anybody is told", s.wasFound(), told)
+	}
+}
+
 // TestUnreadableParkedKey: where the next message of a parked key is damaged the key waits; other keys that are parked do not, and what was read of them.
 func TestUnreadableParkedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b, _ := openTexts(t, 2, "a0", "b0", "a1", "b1")
-		m := join(t, b, ofOne(queue.ByKey, queue.ParkKey))
-		for range 2 {
-			if err := m.settle(m.one(), queue.SettleRetry, time.Minute); err != nil {
-				t.Fatal(err)
-			}
-		}
-		m.nothing(time.Second)
-		stored, ok := s.Topic(parkName(groupID(t, b), mustTopic(t, s, "u").First))
-		if !ok {
-			t.Fatal("nothing is parked")
-		}
+		s, b, m, stored := openParked(t, "a0", "b0", "a1", "b1")
 		for offset := range int64(4) { // of a
 			if rs, _, err := s.Read(nil, stored.First, offset, 1); err == nil && len(rs) > 0 && string(rs[0].Value) == "a1" {
 				s.rot(stored.First, offset, offset+1)
@@ -193,57 +204,29 @@ func TestUnreadableParkedKey(t *testing.T) {
 // TestUnparkedDamageMendedWhileItIsFound: the next message of a parked key is damaged when it is read for a handler, and mended before the group knows.
 func TestUnparkedDamageMendedWhileItIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b, _ := openTexts(t, 2, "a0", "b0", "a1", "b1")
-		m := join(t, b, ofOne(queue.ByKey, queue.ParkKey))
-		for range 2 {
-			if err := m.settle(m.one(), queue.SettleRetry, time.Minute); err != nil {
-				t.Fatal(err)
-			}
-		}
-		m.nothing(time.Second)
-		stored := mustTopic(t, s, parkName(groupID(t, b), mustTopic(t, s, "u").First))
+		s, b, m, stored := openParked(t, "a0", "b0", "a1", "b1")
 		s.rot(stored.First, 0, math.MaxInt64)
-		mended := false
-		s.found = func() {
-			mended = true
-			s.mend(t, b)
-		}
+		s.mendWhenFound(t, b)
 		wantTexts(t, "mended", sorted(m.drainFor(2*time.Minute)), "a0", "a1", "b0", "b1")
-		if told := slices.DeleteFunc(m.told(), func(note string) bool { return note[0] == '+' }); !mended || len(told) > 0 {
-			t.Errorf("mended: %v, told %q; want it mended before anybody is told", mended, told)
-		}
+		wantMendedUntold(t, s, m)
 	})
 }
 
 // TestParkedDamageMendedWhileItIsFound: what a group has parked is damaged when it is looked for by who joins first, and mended before the group is there to be told.
 func TestParkedDamageMendedWhileItIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b, _ := openTexts(t, 2, "a0", "b0", "a1")
-		m := join(t, b, ofOne(queue.ByKey, queue.ParkKey))
-		for range 2 {
-			if err := m.settle(m.one(), queue.SettleRetry, time.Minute); err != nil {
-				t.Fatal(err)
-			}
-		}
-		m.nothing(time.Second)
+		s, _, m, stored := openParked(t, "a0", "b0", "a1")
 		m.leave()
-		stored := mustTopic(t, s, parkName(groupID(t, b), mustTopic(t, s, "u").First))
 		later, err := open(s, inMemory, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { later.Close() })
 		s.rot(stored.First, 0, math.MaxInt64)
-		mended := false
-		s.found = func() {
-			mended = true
-			s.mend(t, later)
-		}
+		s.mendWhenFound(t, later)
 		m = join(t, later, ofOne(queue.ByKey, queue.ParkKey))
 		wantTexts(t, "mended", sorted(m.drainFor(2*time.Minute)), "a0", "a1", "b0")
-		if told := slices.DeleteFunc(m.told(), func(note string) bool { return note[0] == '+' }); !mended || len(told) > 0 {
-			t.Errorf("mended: %v, told %q; want it mended before anybody is told", mended, told)
-		}
+		wantMendedUntold(t, s, m)
 	})
 }
 

@@ -25,6 +25,8 @@ type rotten struct {
 	given bool                         // guarded by mu; an operator gave them up
 	err   error                        // guarded by mu; why they cannot be read, if it is not damage
 	found func()                       // guarded by mu; called once, when damage was found and nobody knows; nil: nothing is
+	met   bool                         // guarded by mu; it was called
+	front bool                         // guarded by mu; damage is said to begin with the first record, which can be read
 }
 
 // hole is the offsets from one on and below another.
@@ -67,6 +69,20 @@ func (s *rotten) mend(t *testing.T, b *queue.Broker) {
 	}
 }
 
+// mendWhenFound has all be well again as soon as a read has found what is ruined, before anybody else knows.
+func (s *rotten) mendWhenFound(t *testing.T, b *queue.Broker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found = func() { s.mend(t, b) }
+}
+
+// wasFound tells whether that has happened.
+func (s *rotten) wasFound() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.met
+}
+
 // skip gives up what is ruined, and tells the engine.
 func (s *rotten) skip(t *testing.T, b *queue.Broker) {
 	t.Helper()
@@ -94,7 +110,10 @@ func (s *rotten) Read(dst []storage.Record, p storage.PartitionID, from int64, m
 		case !given:
 			s.mu.Lock()
 			found := s.found
-			s.found = nil
+			s.found, s.met = nil, s.met || found != nil
+			if s.front {
+				rot[0] = 0
+			}
 			s.mu.Unlock()
 			if found != nil {
 				found()
@@ -214,15 +233,9 @@ func mendedWhileItIsFound(t *testing.T, order queue.Order, rule queue.KeyRule, r
 	told := 0
 	s, b := openRotten(t, Options{Broker: queue.Options{Events: queue.Events{Damaged: func(queue.DamagedEvent) { told++ }}}})
 	topic, _ := s.Topic("t")
-	mended := false
 	rot := func() {
 		s.rot(topic.Partition(1), 4, math.MaxInt64)
-		s.mu.Lock()
-		s.found = func() {
-			mended = true
-			s.mend(t, b)
-		}
-		s.mu.Unlock()
+		s.mendWhenFound(t, b)
 	}
 	var mu sync.Mutex
 	done, failed := map[queue.Position]int{}, map[queue.Position]bool{}
@@ -250,12 +263,30 @@ func mendedWhileItIsFound(t *testing.T, order queue.Order, rule queue.KeyRule, r
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if !mended || told != 0 {
-		t.Errorf("mended: %v, told of it %d times; want it mended before anybody is told", mended, told)
+	if !s.wasFound() || told != 0 {
+		t.Errorf("found: %v, told of it %d times; want it mended before anybody is told", s.wasFound(), told)
 	}
 	if len(done) != 30 {
 		t.Errorf("%d messages done, want 30", len(done))
 	}
+}
+
+// TestDamageThatIsFoundAgainIsBelieved: where a look finds nothing, and the next read the same damage again, the group is told, and does not go on looking.
+func TestDamageThatIsFoundAgainIsBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := openRotten(t, Options{})
+		topic := mustTopic(t, s, "t")
+		s.rot(topic.Partition(1), 4, math.MaxInt64)
+		s.front = true
+		fill(t, b, 3, 10, 2)
+		m := join(t, b, queue.Group{Concurrency: 4})
+		if got := m.drainFor(time.Minute); len(got) != 24 {
+			t.Errorf("%d messages, want 24, all that can be read", len(got))
+		}
+		if told := slices.DeleteFunc(m.told(), func(note string) bool { return note[0] == '+' }); !slices.Equal(told, []string{"damaged t/1"}) {
+			t.Errorf("told %q, want of the damage, once", told)
+		}
+	})
 }
 
 // TestDamageUnderAReader: a read without a group ends with what is damaged.

@@ -41,7 +41,7 @@ type partition struct {
 	unwatch func()
 	gone    bool  // its topic was deleted
 	broken  error // why it is not read on; what was read before is handed out, unless it is silent
-	doubted bool  // it is looked whether that is so still
+	doubted error // the broken of which it is looked whether that is so still
 	// disproved is damage that was not there any more when it was looked for: found again it is believed.
 	disproved *storage.DamageError
 	sure      int64 // below which nothing is missing that was not told

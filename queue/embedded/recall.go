@@ -106,11 +106,12 @@ func (g *group) remember() error {
 }
 
 // remind looks once more for what is parked of the silent partitions of a group that somebody has just joined: who mended the damage before found no group to be told. Those of which
-// it is known now are struck out. Where something else is in the way they stay silent, as if it had not been looked. The caller holds g.setup.
+// it is known now are struck out. The caller holds g.setup.
 func (g *group) remind(silent map[*partition]error) {
-	if len(silent) == 0 || g.remember() != nil {
+	if len(silent) == 0 {
 		return
 	}
+	_ = g.remember() // of what it did not come to it is as if it had not looked
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	maps.DeleteFunc(silent, func(p *partition, _ error) bool { return !p.silent() })
