@@ -11,12 +11,7 @@ type notes struct {
 	pages []notePage
 	end   scanState // behind the last entry that was taken
 	full  bool
-
-	counts []int32 // of batches that were taken, by partition, as far as countParts
 }
-
-// countParts bounds the partitions of which notes are counted.
-const countParts = 1 << 16
 
 // notePage is frames that follow each other in a slot.
 type notePage struct {
@@ -71,7 +66,6 @@ func (n *notes) take(e *entryReader, applied frame.LSN) {
 		}
 		p := n.page(e.slot, e.start+int64(f.at), f.h.LSN)
 		p.add(&f.h, e.bytes[f.at:f.at+f.h.Size()])
-		n.count(&f.h)
 		n.left -= int64(noted(&f.h))
 	}
 	n.end = e.scan.state()
@@ -105,17 +99,6 @@ func (p *notePage) add(h *frame.Header, raw []byte) {
 		p.others = append(p.others, raw...)
 	}
 	p.to += int64(len(raw))
-}
-
-// count counts a frame if it is a batch.
-func (n *notes) count(h *frame.Header) {
-	if h.Kind != frame.Batch || h.Partition >= countParts {
-		return
-	}
-	if p := int(h.Partition); p >= len(n.counts) {
-		n.counts = append(n.counts, make([]int32, p+1-len(n.counts))...)
-	}
-	n.counts[h.Partition]++
 }
 
 // recall applies what was noted, up to the frame stop.

@@ -21,7 +21,6 @@ type replay struct {
 	strict  bool                  // what is in doubt may not be seen before it is durable
 	blocks  map[*slot]*core.Block // of frames that stay where they are
 	indexed int64                 // how many these are that were not spilled
-	counts  []int32               // of noted batches, by partition
 	hs      []frame.Header        // of batches of one partition that follow each other
 }
 
@@ -71,7 +70,7 @@ func (r *replay) run(end *scan) error {
 // known applies everything up to the scan's stop, out of the notes that were taken when the end was looked for, and what is not in them out of the journal.
 func (r *replay) known(end *scan) error {
 	n := end.notes
-	end.notes, r.counts = nil, n.counts
+	end.notes = nil
 	if err := r.recall(n, r.scan.stop); err != nil {
 		return err
 	}
@@ -241,9 +240,6 @@ func (r *replay) index(hs []frame.Header, from int64) (n int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.list(p, bytes)
-	if id := int(p.ID); id < len(r.counts) {
-		p.Expect(len(hs), int(min(int64(r.counts[id]), most)))
-	}
 	return p.Recover(hs, b, int(from))
 }
 

@@ -147,9 +147,10 @@ func (p *Partition) replace(k *keeping, n int) {
 			f.block.Release()
 		}
 	}
-	for i := n; i < p.tail.len(); i++ {
-		k.frames = append(k.frames, *p.tail.at(i))
+	kept := append(k.frames, p.tail.copied(n, p.tail.len())...)
+	p.tail.pop(p.tail.len())
+	for _, f := range kept {
+		p.tail.push(f)
 	}
-	p.tail = tail{frames: k.frames}
 	p.share.bytes.Add(bytes)
 }

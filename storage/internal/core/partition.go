@@ -130,7 +130,6 @@ var ErrOrder = errors.New("storage: offsets do not follow each other")
 // Recover adds frames that are committed and lie one behind the other in b from at on. It returns how many it has added: all, unless one does not follow. Before
 // the store serves.
 func (p *Partition) Recover(hs []frame.Header, b *Block, at int) (n int, err error) {
-	p.tail.reserve(len(hs), 0)
 	for n < len(hs) {
 		h := &hs[n]
 		if h.Base < p.next {
@@ -148,9 +147,6 @@ func (p *Partition) Recover(hs []frame.Header, b *Block, at int) (n int, err err
 	p.raise(p.next, p.count)
 	return n, err
 }
-
-// Expect makes room for so many frames if there is none for n. Before the store serves.
-func (p *Partition) Expect(n, frames int) { p.tail.reserve(n, frames) }
 
 // Lose adds offsets whose records are lost behind what is committed. Before the store serves.
 func (p *Partition) Lose(first, next, records, nanos int64) error {
@@ -232,7 +228,7 @@ func (p *Partition) spillable(limit frame.LSN, most int) (frames []tailFrame, by
 		}
 		bytes += size
 	}
-	return slices.Clone(p.tail.frames[p.tail.head+p.spilled : p.tail.head+n]), bytes
+	return p.tail.copied(p.spilled, n), bytes
 }
 
 // Pins tells whether the oldest frame that is not spilled is in b.

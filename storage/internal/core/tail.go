@@ -1,7 +1,6 @@
 package core
 
 import (
-	"slices"
 	"sort"
 
 	"github.com/leatmq/leat/storage/internal/frame"
@@ -33,39 +32,88 @@ func (f *tailFrame) whole() []byte {
 	return f.block.Bytes(int(f.body)-frame.HeaderSize, frame.Size(int(f.bodyLen)))
 }
 
-// tail is the frames of a partition that are in memory, in offset order: a queue in a slice.
+// tail is the frames of a partition that are in memory, in offset order: a queue of chunks, so that none of them moves when others come or go, however many there are.
 type tail struct {
-	frames []tailFrame
-	head   int
+	chunks [][]tailFrame // all full but the newest
+	head   int           // how many frames of the oldest are gone
+	n      int
 }
 
-func (t *tail) len() int            { return len(t.frames) - t.head }
-func (t *tail) at(i int) *tailFrame { return &t.frames[t.head+i] }
-func (t *tail) push(f tailFrame)    { t.frames = append(t.frames, f) }
+const (
+	chunkFrames = 256
+	fewFrames   = 8  // the room that the first chunk begins with, and doubles: most partitions never have more than a few
+	keptFrames  = 64 // the room that a chunk may have that stays when all frames are gone
+)
 
-// reserve makes room for expected frames if there is none for n, and for at least as many again as there are: where many come at once, growing by less costs more than
-// taking them.
-func (t *tail) reserve(n, expected int) {
-	if cap(t.frames)-len(t.frames) < n {
-		t.frames = slices.Grow(t.frames, max(n, expected, len(t.frames), 16))
+func (t *tail) len() int { return t.n }
+
+// at returns the frame i behind the oldest, valid while the partition is locked.
+func (t *tail) at(i int) *tailFrame {
+	i += t.head
+	return &t.chunks[i/chunkFrames][i%chunkFrames]
+}
+
+func (t *tail) push(f tailFrame) {
+	c := len(t.chunks) - 1
+	if c < 0 || len(t.chunks[c]) == cap(t.chunks[c]) {
+		c = t.grow()
 	}
+	t.chunks[c] = append(t.chunks[c], f)
+	t.n++
+}
+
+// grow makes room for a frame, and returns the chunk that has it.
+func (t *tail) grow() int {
+	c := len(t.chunks) - 1
+	switch {
+	case c < 0:
+		t.chunks = append(t.chunks, make([]tailFrame, 0, fewFrames))
+	case cap(t.chunks[c]) < chunkFrames:
+		t.chunks[c] = append(make([]tailFrame, 0, 2*cap(t.chunks[c])), t.chunks[c]...)
+		return c
+	default:
+		t.chunks = append(t.chunks, make([]tailFrame, 0, chunkFrames))
+	}
+	return c + 1
 }
 
 // pop takes n frames off the front.
 func (t *tail) pop(n int) {
-	clear(t.frames[t.head : t.head+n])
-	t.head += n
-	switch {
-	case t.head == len(t.frames):
-		t.frames, t.head = t.frames[:0], 0
-		if cap(t.frames) > 1024 {
-			t.frames = nil
+	t.n -= n
+	for n > 0 {
+		c := t.chunks[0]
+		k := min(n, len(c)-t.head)
+		clear(c[t.head : t.head+k])
+		t.head += k
+		n -= k
+		if t.head == chunkFrames {
+			t.chunks[0] = nil
+			t.chunks = t.chunks[1:]
+			t.head = 0
 		}
-	case t.head > 64 && t.head > len(t.frames)/2:
-		kept := copy(t.frames, t.frames[t.head:])
-		clear(t.frames[kept:])
-		t.frames, t.head = t.frames[:kept], 0
 	}
+	if t.n == 0 && len(t.chunks) > 0 {
+		t.reset()
+	}
+}
+
+// reset begins anew when no frame is left: in the chunk that there is, if it is small.
+func (t *tail) reset() {
+	t.head = 0
+	if c := t.chunks[0]; cap(c) <= keptFrames {
+		t.chunks[0] = c[:0]
+		return
+	}
+	t.chunks = nil
+}
+
+// copied returns frames from to to as they are now.
+func (t *tail) copied(from, to int) []tailFrame {
+	fs := make([]tailFrame, 0, to-from)
+	for i := from; i < to; i++ {
+		fs = append(fs, *t.at(i))
+	}
+	return fs
 }
 
 // find returns the index of the first frame that has offsets from from on.
