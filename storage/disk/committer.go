@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leatmq/leat/storage/internal/frame"
+	"github.com/leatmq/leat/storage/internal/vfs/osfs"
 )
 
 // committer writes and syncs groups in their order. Its goroutine, and an appender in Wait, take turns: journal.turn guards it.
@@ -27,7 +28,7 @@ type committer struct {
 	padding [2 * sector]byte // zeros, but for the header of the newest pad
 }
 
-// yields is how often the committer lets others run before it seals a group that will be synced, so that all those whom the sync
+// yields is how often in vain the committer lets others run before it seals a group that will be synced, so that all those whom the sync
 // before has woken can join: without it they split into two cohorts, and each waits for two syncs.
 const yields = 16
 
@@ -119,15 +120,20 @@ func (c *committer) stop(err error) {
 	c.ring.stop()
 }
 
-// gather waits, by yielding, until the group that is to be synced has stopped growing, or all who are expected have joined. It returns false if there is nothing to commit.
+// gather waits, by yielding, until all who are expected have joined the group that is to be synced, or nobody joins any more. The last it lets run are threads: those who have not
+// joined by then mostly wait on one that was woken on this one's processor. It returns false if there is nothing to commit.
 func (c *committer) gather() bool {
 	entries, wantSync := c.peek()
-	for range yields {
-		if entries == 0 || !wantSync || entries >= c.crowd {
-			break
+	for vain := 0; entries > 0 && wantSync && entries < c.crowd && vain <= yields; vain++ {
+		before := entries
+		if vain < yields {
+			runtime.Gosched()
+		} else {
+			osfs.YieldThread()
 		}
-		runtime.Gosched()
-		entries, wantSync = c.peek()
+		if entries, wantSync = c.peek(); entries > before {
+			vain = -1
+		}
 	}
 	return entries > 0 || c.force && len(c.dirty) > 0
 }
