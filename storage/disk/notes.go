@@ -20,18 +20,21 @@ type notePage struct {
 	to     int64     // where the next frame would be
 	first  frame.LSN // of the first; the others count up from there
 	frames []note
-	others []byte // the frames that are no batches, whole
+	others []byte // the frames that are neither batches nor pads, whole
 }
 
 // note is a frame: of a batch what its header says, of another where it is. Memory that was not touched before is most of what a note costs, so it is small.
 type note struct {
-	base, time  int64 // base: of a frame that is no batch, where it begins in others
+	base, time  int64 // base: of a frame that is no batch, where it begins in others, or padBase
 	body        uint32
 	partition   uint32
 	span, count uint32 // count: 0 of a frame that is no batch
 }
 
 const noteBytes = 32
+
+// padBase is the base of a pad's note: nothing of it is kept, since it means nothing, and where each group is synced there is one for each.
+const padBase = -1
 
 // header is what a batch's header says, as far as a replay wants to know.
 func (n *note) header(l frame.LSN) frame.Header {
@@ -73,7 +76,7 @@ func (n *notes) take(e *entryReader, applied frame.LSN) {
 
 // noted is how many bytes the note of a frame takes.
 func noted(h *frame.Header) int {
-	if h.Kind == frame.Batch {
+	if h.Kind == frame.Batch || h.Kind == frame.Pad {
 		return noteBytes
 	}
 	return noteBytes + h.Size()
@@ -92,9 +95,12 @@ func (n *notes) page(in *slot, at int64, l frame.LSN) *notePage {
 }
 
 func (p *notePage) add(h *frame.Header, raw []byte) {
-	if h.Kind == frame.Batch {
+	switch h.Kind {
+	case frame.Batch:
 		p.frames = append(p.frames, note{base: h.Base, time: h.Time, body: h.BodyLen, partition: h.Partition, span: h.Span, count: h.Count})
-	} else {
+	case frame.Pad:
+		p.frames = append(p.frames, note{base: padBase, body: h.BodyLen})
+	default:
 		p.frames = append(p.frames, note{base: int64(len(p.others)), body: h.BodyLen})
 		p.others = append(p.others, raw...)
 	}
@@ -122,9 +128,12 @@ func (r *replay) page(p *notePage, frames []note) error {
 	at, l := p.from, p.first
 	for len(frames) > 0 {
 		var err error
-		if r.hs = run(r.hs[:0], frames, l); len(r.hs) > 0 {
+		switch r.hs = run(r.hs[:0], frames, l); {
+		case len(r.hs) > 0:
 			err = r.noted(r.hs, at)
-		} else {
+		case frames[0].base == padBase:
+			r.st.core.State.SetApplied(l)
+		default:
 			err = r.other(p.others[frames[0].base:], at)
 		}
 		if err != nil {
