@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/leatmq/leat/queue"
@@ -33,6 +34,7 @@ func TestNobodyIsToldOfPartitionsThatAreNotThere(t *testing.T) {
 				if refused || info.Config.Partitions == n+2 {
 					break
 				}
+				runtime.Gosched()
 			}
 			if _, err := b.Publish(ctx, queue.Message{Topic: name, Partition: queue.PinTo(n + 1)}); err != nil {
 				t.Fatalf("partition %d, which was told of: %v", n+1, err)

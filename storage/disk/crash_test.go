@@ -23,7 +23,7 @@ import (
 // against what was promised until then. The recovery is crashed, too, and goes on from there; and what was recovered is published to and
 // crashed again, so that an offset that was given twice shows. In every other script the wall clock is set all the time.
 func TestCrash(t *testing.T) {
-	target := int64(sized(t, 5_000, 50_000, 2_000_000))
+	target := int64(sized(t, 2_500, 50_000, 2_000_000))
 	s := &sweep{tally: newTally(), modes: sized(t, 2, 3, len(crashes)), again: sized(t, 8, 4, 3)}
 	scripts := 0
 	for s.get("points") < target && !s.failed() {

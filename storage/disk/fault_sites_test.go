@@ -132,7 +132,7 @@ func (f *faults) everyOne(t *testing.T, s *site, script *faultScript) {
 	if s.err == nil && !s.ends {
 		how.fault.Err = syscall.EIO
 	}
-	for k := 1; !f.failed() && (s.most == 0 || k <= s.most); k += sized(t, 4, 1, 1) * max(1, s.stride) {
+	for k := 1; !f.failed() && (s.most == 0 || k <= s.most); k += sized(t, 12, 1, 1) * max(1, s.stride) {
 		one := faultRun{t: t, faults: f, script: script, start: start, how: how, seed: s.seed, side: s.side, k: k}
 		one.where = fmt.Sprintf("%s, %s of %q, seed %d, side %d, k %d", s.script, s.kinds, s.prefix, s.seed, s.side, k)
 		if !one.run() {

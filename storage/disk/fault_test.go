@@ -120,9 +120,9 @@ type faultRun struct {
 
 func (f *faults) every(r faultRun) {
 	long := max(1, r.script.long)
-	stride := sized(r.t, 24*long-12, 4*long, 1)
+	stride := sized(r.t, 40*long-20, 4*long, 1)
 	if r.how.sync != 0 || r.how.every { // these are few, and each counts
-		stride = sized(r.t, 6*long-3, long, 1)
+		stride = sized(r.t, 10*long-5, long, 1)
 	}
 	rng := newRand(r.seed, 5)
 	for k := 1 + rng.IntN(stride); !f.failed(); k += stride {

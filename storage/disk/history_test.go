@@ -28,6 +28,7 @@ func TestOrdinalInAGap(t *testing.T) {
 		}()
 		asking.Store(true)
 		for added := false; !added; {
+			runtime.Gosched()
 			added = len(h.list()) > 1
 			if n := h.Ordinal(gap / 2); n != front {
 				t.Fatalf("round %d: %d records are said to lie below an offset in a gap, want %d", round, n, front)
