@@ -76,6 +76,7 @@ var faultSites = []site{
 	{script: "mending from what is unfit", seed: 1, side: 1, kinds: "read", prefix: "seg/", err: syscall.EACCES, luck: true},
 	{script: "mending from what is unfit", seed: 2, side: 1, kinds: "read", prefix: "seg/", err: syscall.EACCES, luck: true},
 	{script: "compacting", kinds: "write", prefix: "checkpoint"},
+	{script: "compacting", kinds: "read", prefix: "seg/", ends: true},
 	{script: "rewriting", kinds: "write", prefix: "checkpoint", always: true},
 	{script: "verifying what is long and ruined", kinds: "read", prefix: "journal"},
 	{script: "resuming", kinds: "read", prefix: "journal"},
