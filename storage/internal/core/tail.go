@@ -32,7 +32,7 @@ func (f *tailFrame) whole() []byte {
 	return f.block.Bytes(int(f.body)-frame.HeaderSize, frame.Size(int(f.bodyLen)))
 }
 
-// tail is the frames of a partition that are in memory, in offset order: a queue of chunks, so that none of them moves when others come or go, however many there are.
+// tail is the frames of a partition that are in memory, in offset order: a queue of chunks, so that what is in a full one never moves, however many come and go.
 type tail struct {
 	chunks [][]tailFrame // all full but the newest
 	head   int           // how many frames of the oldest are gone
@@ -68,6 +68,11 @@ func (t *tail) grow() int {
 	switch {
 	case c < 0:
 		t.chunks = append(t.chunks, make([]tailFrame, 0, fewFrames))
+	case cap(t.chunks[c]) < chunkFrames && t.n <= cap(t.chunks[c])/2: // half of it is gone
+		left := t.chunks[c][:copy(t.chunks[c], t.chunks[c][t.head:])]
+		clear(t.chunks[c][len(left):])
+		t.chunks[c], t.head = left, 0
+		return c
 	case cap(t.chunks[c]) < chunkFrames:
 		t.chunks[c] = append(make([]tailFrame, 0, 2*cap(t.chunks[c])), t.chunks[c]...)
 		return c

@@ -21,6 +21,18 @@ func TestTail(t *testing.T) {
 					next++
 				}
 			},
+			"push a few": func(t *rapid.T) {
+				for range rapid.IntRange(1, fewFrames).Draw(t, "frames") {
+					got.push(tailFrame{base: next, span: 1})
+					want = append(want, next)
+					next++
+				}
+			},
+			"pop a few": func(t *rapid.T) {
+				n := rapid.IntRange(0, min(fewFrames, len(want))).Draw(t, "frames")
+				got.pop(n)
+				want = want[n:]
+			},
 			"pop": func(t *rapid.T) {
 				n := rapid.IntRange(0, len(want)).Draw(t, "frames")
 				got.pop(n)
@@ -61,6 +73,19 @@ func TestTailStays(t *testing.T) {
 	q.pop(chunkFrames + 7)
 	if q.at(0) != f {
 		t.Errorf("the frame moved")
+	}
+}
+
+// TestTailStaysSmall: a tail that never has more than a few frames takes little memory, however many pass through it.
+func TestTailStaysSmall(t *testing.T) {
+	var q tail
+	q.push(tailFrame{})
+	for range 10 * chunkFrames {
+		q.push(tailFrame{})
+		q.pop(1)
+	}
+	if room := cap(q.chunks[0]); len(q.chunks) > 1 || room > fewFrames {
+		t.Errorf("%d chunks, the first with room for %d, for one frame", len(q.chunks), room)
 	}
 }
 
